@@ -1,0 +1,2 @@
+//! The core of tblb: what is decided, without I/O, clock, threads or nginx.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The polling thread of tblb.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The simulator and the mock engine of tblb.
+#![forbid(unsafe_code)]
