@@ -1,2 +1,6 @@
 //! The simulator and the mock engine of tblb.
 #![forbid(unsafe_code)]
+
+pub mod node;
+mod random;
+pub mod workload;
