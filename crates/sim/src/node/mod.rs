@@ -140,8 +140,7 @@ impl Node {
     /// [`TooLong`] if the KV cache could not hold it even alone.
     pub fn submit(&mut self, now: Nanos, request: Request) -> Result<(), TooLong> {
         let mut sequence = Sequence::new(request);
-        // The last token is never computed, so it needs no room.
-        let limit = u64::from(self.spec.kv_blocks) * u64::from(BLOCK_TOKENS) + 1;
+        let limit = self.token_limit();
         if u64::from(sequence.prompt) + u64::from(sequence.output) > limit {
             return Err(TooLong { limit });
         }
@@ -208,6 +207,12 @@ impl Node {
     /// Totals since the node was made.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// The largest number of tokens, prompt and output together, that a request may have.
+    pub fn token_limit(&self) -> u64 {
+        // The last token is never computed, so it needs no room.
+        u64::from(self.spec.kv_blocks) * u64::from(BLOCK_TOKENS) + 1
     }
 
     /// What the node is like.
