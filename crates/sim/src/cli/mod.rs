@@ -1,7 +1,10 @@
 //! The command line: one file a subcommand.
 
 mod engine;
+mod load;
+mod progress;
 mod signals;
+mod table;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -22,11 +25,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Engine(engine::Args),
+    Load(load::Args),
 }
 
 /// Reads the arguments and runs the subcommand.
 pub fn run() -> Ended {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
+        Command::Load(args) => load::run(&args),
     }
 }
