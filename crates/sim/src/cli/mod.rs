@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod demo;
 mod engine;
 mod load;
 mod progress;
@@ -26,6 +27,7 @@ struct Cli {
 enum Command {
     Engine(engine::Args),
     Load(load::Args),
+    Demo(demo::Args),
 }
 
 /// Reads the arguments and runs the subcommand.
@@ -33,5 +35,6 @@ pub fn run() -> Ended {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Demo(args) => demo::run(&args),
     }
 }
