@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "FACTOR", default_value = "4", value_parser = engine::positive)]
     speed: f64,
     /// Clients that each send their next request when their last one is done
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = 40)]
     concurrency: usize,
     /// Requests of a run
     #[arg(long, value_name = "N", default_value_t = 800, value_parser = clap::value_parser!(u32).range(1..))]

@@ -29,7 +29,11 @@ pub fn all(args: &Args, runs: &[Run]) -> String {
     }
     for run in runs {
         if let Some(rows) = &run.status {
-            parts.push(format!("Status with `{}` while it was busy:\n{}", run.policy, status(rows)));
+            parts.push(format!(
+                "Status with `{}` while it was busy:\n{}",
+                run.policy,
+                status(args, run, rows)
+            ));
         }
     }
     parts.join("\n")
@@ -96,7 +100,7 @@ fn engine_name(args: &Args, at: usize) -> String {
     }
 }
 
-fn status(rows: &[PeerRow]) -> String {
+fn status(args: &Args, run: &Run, rows: &[PeerRow]) -> String {
     let mut table = table::new([
         "server",
         "engine",
@@ -109,7 +113,9 @@ fn status(rows: &[PeerRow]) -> String {
         "score",
     ]);
     for row in rows {
+        let at = run.servers.iter().position(|server| *server == row.server);
         table.add_row([
+            at.map_or_else(String::new, |at| engine_name(args, at)),
             row.server.clone(),
             row.engine.clone().unwrap_or_else(|| "–".to_owned()),
             row.state.clone(),
