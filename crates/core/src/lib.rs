@@ -1,2 +1,4 @@
 //! The core of tblb: what is decided, without I/O, clock, threads or nginx.
 #![forbid(unsafe_code)]
+
+pub mod algorithm;
