@@ -2,3 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod algorithm;
+pub mod board;
+pub mod load;
+pub mod picker;

@@ -15,8 +15,13 @@ mod weights;
 pub use weights::{Params, Weights};
 
 /// Every algorithm that a `tblb` directive can name.
-pub static ALL: &[&Algorithm] =
-    &[&least_conn::ALGORITHM, &s1::ALGORITHM, &s1_enhanced::ALGORITHM, &s2_enhanced::ALGORITHM, &s2_dynamic_waiting::ALGORITHM];
+pub static ALL: &[&Algorithm] = &[
+    &least_conn::ALGORITHM,
+    &s1::ALGORITHM,
+    &s1_enhanced::ALGORITHM,
+    &s2_enhanced::ALGORITHM,
+    &s2_dynamic_waiting::ALGORITHM,
+];
 
 /// The algorithm of a `tblb` directive that names none.
 pub static DEFAULT: &Algorithm = &s1_enhanced::ALGORITHM;

@@ -42,7 +42,11 @@ impl Weights {
     }
 
     fn times(self, waiting: f64, cache: f64, running: f64) -> Self {
-        Weights { waiting: self.waiting * waiting, cache: self.cache * cache, running: self.running * running }
+        Weights {
+            waiting: self.waiting * waiting,
+            cache: self.cache * cache,
+            running: self.running * running,
+        }
     }
 }
 
@@ -53,7 +57,5 @@ pub(super) fn dynamic_of_three(params: &Params, waiting: &[f64]) -> Weights {
     let longest = waiting.iter().copied().fold(0.0, f64::max);
     let intensity = (longest * params.steepness / params.transition_point).tanh();
     let weights = params.weights;
-    weights
-        .times(0.1 + 2.4 * intensity, 1.5 - 1.1 * intensity, 1.4 - 0.8 * intensity)
-        .rescaled(weights.sum())
+    weights.times(0.1 + 2.4 * intensity, 1.5 - 1.1 * intensity, 1.4 - 0.8 * intensity).rescaled(weights.sum())
 }
