@@ -3,5 +3,11 @@
 
 pub mod algorithm;
 pub mod board;
+pub mod config;
+pub mod engine;
+pub mod fault;
 pub mod load;
 pub mod picker;
+pub mod reason;
+pub mod scores;
+pub mod status;

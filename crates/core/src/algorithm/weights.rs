@@ -36,7 +36,7 @@ impl Weights {
     }
 
     /// The same proportions with the sum `to`; unchanged if the sum is not > 0.
-    fn rescaled(self, to: f64) -> Self {
+    pub(crate) fn rescaled(self, to: f64) -> Self {
         let sum = self.sum();
         if sum > 0.0 { self.times(to / sum, to / sum, to / sum) } else { self }
     }
