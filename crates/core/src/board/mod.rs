@@ -48,6 +48,12 @@ mod header {
     pub const THREADS: usize = 8;
 }
 
+/// Words of an upstream's record.
+mod upstream_word {
+    pub const VERSION: usize = 0;
+    pub const KEY: usize = 1;
+}
+
 /// How many records a board has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
@@ -204,7 +210,11 @@ impl<'a> Board<'a> {
     }
 
     fn version_word(&self, upstream: usize) -> Option<&'a AtomicU64> {
-        (upstream < self.shape.upstreams).then(|| self.words.get(HEADER + upstream * UPSTREAM))?
+        self.upstream_word(upstream, upstream_word::VERSION)
+    }
+
+    fn upstream_word(&self, upstream: usize, word: usize) -> Option<&'a AtomicU64> {
+        (upstream < self.shape.upstreams).then(|| self.words.get(HEADER + upstream * UPSTREAM + word))?
     }
 
     /// Writes the outcome of a poll into slot `index`. Only the holder of the lease may call it.
@@ -224,12 +234,24 @@ impl<'a> Board<'a> {
         self.slots().filter(unused).map(|(_, slot)| slot.clear()).count()
     }
 
-    /// Copies from `old`, the board before a reload, what is known of the peers of the same upstreams.
-    /// `upstream` gives the number here of an upstream there, None if it is gone. The lease comes along, so that
-    /// nobody polls before the old poller's heartbeat has run out.
-    pub fn carry_over(&self, old: &Board, upstream: impl Fn(usize) -> Option<usize>, now: u64) {
+    /// The key of the upstream's name, 0 for an upstream that there is not.
+    pub fn upstream_key(&self, upstream: usize) -> u64 {
+        self.upstream_word(upstream, upstream_word::KEY).map_or(0, |word| word.load(Relaxed))
+    }
+
+    /// Says the key of the upstream's name.
+    pub fn set_upstream_key(&self, upstream: usize, key: u64) {
+        if let Some(word) = self.upstream_word(upstream, upstream_word::KEY) {
+            word.store(key, Relaxed);
+        }
+    }
+
+    /// Copies from `old`, the board before a reload, what is known of the peers of the upstreams that have the
+    /// same keys. The lease comes along, so that nobody polls before the old poller's heartbeat has run out.
+    pub fn carry_over(&self, old: &Board, now: u64) {
+        let number_here = |key| (0..self.shape.upstreams).find(|number| key != 0 && self.upstream_key(*number) == key);
         for (_, slot) in old.slots().filter(|(_, slot)| slot.key() != 0) {
-            let Some(number) = upstream(slot.upstream()) else { continue };
+            let Some(number) = number_here(old.upstream_key(slot.upstream())) else { continue };
             if let Some(new) = self.claim(slot.key(), number, now).and_then(|index| self.slot(index)) {
                 new.copy_from(&slot, number);
             }

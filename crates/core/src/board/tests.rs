@@ -123,6 +123,7 @@ fn a_reload_carries_over_what_is_known() {
     let old = Board::format(&words, SHAPE).unwrap();
     let kept = old.claim(21, 0, 0).unwrap();
     old.claim(22, 1, 0).unwrap();
+    [501, 502].iter().enumerate().for_each(|(number, key)| old.set_upstream_key(number, *key));
     old.publish(kept, &good(900, 4.0));
     old.slot(kept).unwrap().count_pick();
     old.slot(kept).unwrap().ttft().add(20_000);
@@ -132,7 +133,8 @@ fn a_reload_carries_over_what_is_known() {
     let shape = Shape { upstreams: 3, slots: 4, rows: 8 };
     let words = zone(shape);
     let new = Board::format(&words, shape).unwrap();
-    new.carry_over(&old, |upstream| (upstream == 0).then_some(2), 1000);
+    new.set_upstream_key(2, 501);
+    new.carry_over(&old, 1000);
     let slot = new.slot(new.find(21).unwrap()).unwrap();
     assert_eq!((slot.upstream(), slot.seen_at()), (2, 1000));
     assert_eq!(slot.sample().unwrap(), Sample { at: 900, engine: 1, load: load(4.0) });
