@@ -28,6 +28,7 @@ pub use row::Row;
 pub use slot::{FAULTS, Outcome, Sample, Slot, Totals};
 pub use ttft::{BUCKETS, Histogram};
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
@@ -48,6 +49,13 @@ mod header {
     pub const THREADS: usize = 8;
 }
 
+/// The key of something that has these names: the same in all processes of one build, and never 0.
+pub fn key(names: &[&[u8]]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    names.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
 /// Words of an upstream's record.
 mod upstream_word {
     pub const VERSION: usize = 0;
@@ -55,7 +63,7 @@ mod upstream_word {
 }
 
 /// How many records a board has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Shape {
     /// Upstreams with a `tblb` directive.
     pub upstreams: usize,
