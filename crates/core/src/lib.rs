@@ -3,5 +3,8 @@
 
 pub mod algorithm;
 pub mod board;
+pub mod engine;
+pub mod exposition;
+pub mod fault;
 pub mod load;
 pub mod picker;
