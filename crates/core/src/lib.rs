@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod board;
 pub mod config;
 pub mod engine;
+pub mod exposition;
 pub mod fault;
 pub mod load;
 pub mod picker;

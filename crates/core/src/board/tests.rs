@@ -180,3 +180,8 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn there_is_room_for_every_kind_of_fault() {
+    assert!(crate::fault::Fault::ALL.len() <= FAULTS);
+}

@@ -132,8 +132,7 @@ fn engine_named(value: &str) -> Result<Option<&'static Engine>, Error> {
         return Ok(None);
     }
     let names = || std::iter::once("auto").chain(engine::ALL.iter().map(|engine| engine.name));
-    let found = engine::ALL.iter().find(|engine| engine.name == value);
-    found.map(|engine| Some(*engine)).ok_or_else(|| Error::unknown("engine", value, names()))
+    Engine::named(value).map(Some).ok_or_else(|| Error::unknown("engine", value, names()))
 }
 
 fn path(word: &str, value: &str) -> Result<String, Error> {

@@ -6,7 +6,7 @@ mod prometheus;
 mod tests;
 
 use crate::board::{Board, Slot};
-use crate::engine;
+use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::scores::Scored;
 use serde::Serialize;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine;
 use crate::board::{Outcome, Shape};
 use crate::load::Load;
 use std::sync::atomic::AtomicU64;
