@@ -8,9 +8,10 @@ use crate::worker::{self, Group};
 use crate::{guard, request};
 use ngx::ffi::{
     NGX_BUSY, NGX_ERROR, NGX_OK, ngx_cached_time, ngx_conf_t, ngx_http_request_t,
-    ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer, ngx_http_upstream_init_round_robin,
-    ngx_http_upstream_init_round_robin_peer, ngx_http_upstream_rr_peer_data_t, ngx_http_upstream_rr_peer_t,
-    ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_peer_connection_t, ngx_uint_t,
+    ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer,
+    ngx_http_upstream_init_round_robin, ngx_http_upstream_init_round_robin_peer,
+    ngx_http_upstream_rr_peer_data_t, ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, ngx_int_t,
+    ngx_peer_connection_t, ngx_uint_t,
 };
 use std::ffi::c_void;
 use std::mem::MaybeUninit;
@@ -34,7 +35,10 @@ pub struct Choice {
     place: usize,
 }
 
-pub unsafe extern "C" fn init_upstream(cf: *mut ngx_conf_t, upstream: *mut ngx_http_upstream_srv_conf_t) -> ngx_int_t {
+pub unsafe extern "C" fn init_upstream(
+    cf: *mut ngx_conf_t,
+    upstream: *mut ngx_http_upstream_srv_conf_t,
+) -> ngx_int_t {
     // SAFETY: nginx calls this with an upstream block that has a `tblb` directive.
     unsafe {
         if ngx_http_upstream_init_round_robin(cf, upstream) != NGX_OK as ngx_int_t {
@@ -45,7 +49,10 @@ pub unsafe extern "C" fn init_upstream(cf: *mut ngx_conf_t, upstream: *mut ngx_h
     NGX_OK as ngx_int_t
 }
 
-unsafe extern "C" fn init_peer(r: *mut ngx_http_request_t, upstream: *mut ngx_http_upstream_srv_conf_t) -> ngx_int_t {
+unsafe extern "C" fn init_peer(
+    r: *mut ngx_http_request_t,
+    upstream: *mut ngx_http_upstream_srv_conf_t,
+) -> ngx_int_t {
     // SAFETY: nginx calls this with a request whose upstream it has created, and a block of ours.
     guard::or(NGX_ERROR as ngx_int_t, || unsafe {
         let conf = upstream_of(upstream).map_or(ptr::null(), |conf| ptr::from_ref(conf));
@@ -125,7 +132,12 @@ fn forget_tried(peers: Peers, data: &mut PeerData) {
 }
 
 /// Picks a peer of one list; NGX_BUSY if none can take the request.
-fn get_of(peers: Peers, conf: &UpstreamConf, pc: &mut ngx_peer_connection_t, data: &mut PeerData) -> ngx_int_t {
+fn get_of(
+    peers: Peers,
+    conf: &UpstreamConf,
+    pc: &mut ngx_peer_connection_t,
+    data: &mut PeerData,
+) -> ngx_int_t {
     if peers.single() {
         return get_single(peers, conf, pc, data);
     }
@@ -158,9 +170,15 @@ fn begin(data: &PeerData, conf: &UpstreamConf, slot: Option<u32>, score: Option<
 }
 
 /// The only peer, as round robin takes it.
-fn get_single(peers: Peers, conf: &UpstreamConf, pc: &mut ngx_peer_connection_t, data: &mut PeerData) -> ngx_int_t {
+fn get_single(
+    peers: Peers,
+    conf: &UpstreamConf,
+    pc: &mut ngx_peer_connection_t,
+    data: &mut PeerData,
+) -> ngx_int_t {
     let (slot, score) =
-        worker::with_group(conf, peers, |group, _| (group.slot(0), group.scores.get(0).score)).unwrap_or_default();
+        worker::with_group(conf, peers, |group, _| (group.slot(0), group.scores.get(0).score))
+            .unwrap_or_default();
     // SAFETY: the data are those of the request. nginx goes on to the backup servers, if there are any.
     let rc = unsafe { ngx_http_upstream_get_round_robin_peer(pc, (&raw mut data.round_robin).cast()) };
     if rc == NGX_OK as ngx_int_t {
@@ -172,7 +190,11 @@ fn get_single(peers: Peers, conf: &UpstreamConf, pc: &mut ngx_peer_connection_t,
 /// Under the list's lock: finds who may be picked, picks, and takes it as least_conn does. Allocates nothing and
 /// calls nothing that could panic. The place of the peer in the list, and how it was picked.
 fn choose(
-    peers: Peers, conf: &UpstreamConf, pc: &mut ngx_peer_connection_t, data: &mut PeerData, group: &mut Group,
+    peers: Peers,
+    conf: &UpstreamConf,
+    pc: &mut ngx_peer_connection_t,
+    data: &mut PeerData,
+    group: &mut Group,
     rng: &mut fastrand::Rng,
 ) -> Option<(usize, Picked)> {
     let how = conf.balance.as_ref()?.pick;
@@ -204,7 +226,8 @@ fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, now: libc::tim
     group.choices.clear();
     for (place, peer) in locked.iter().enumerate() {
         // More peers than there is room for were added just now: the next request sees them.
-        let room = group.candidates.len() < group.candidates.capacity() && group.choices.len() < group.choices.capacity();
+        let room = group.candidates.len() < group.candidates.capacity()
+            && group.choices.len() < group.choices.capacity();
         if !room || tried(data, place) || !available(peer, now) {
             continue;
         }
@@ -221,7 +244,12 @@ fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, now: libc::tim
 
 /// The peer that `sticky` wants, if it may be picked.
 #[cfg(ngx_upstream_sid)]
-fn sticky(locked: &mut Guard, pc: &ngx_peer_connection_t, data: &PeerData, now: libc::time_t) -> Option<Choice> {
+fn sticky(
+    locked: &mut Guard,
+    pc: &ngx_peer_connection_t,
+    data: &PeerData,
+    now: libc::time_t,
+) -> Option<Choice> {
     // SAFETY: the hint is null or a string of the request; peers' strings stay while the list is locked.
     let hint = unsafe { crate::peers::bytes(pc.hint.as_ref()?) };
     let wanted = |peer: &ngx_http_upstream_rr_peer_t| unsafe { crate::peers::bytes(&peer.sid) } == hint;

@@ -3,8 +3,8 @@
 use crate::guard::Failed;
 use crate::{context_index, guard, log, tag};
 use ngx::ffi::{
-    ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_http_request_t, ngx_http_upstream_srv_conf_t,
-    ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
+    ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_http_request_t,
+    ngx_http_upstream_srv_conf_t, ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
 };
 use std::ffi::c_void;
 use std::ptr;
@@ -90,7 +90,9 @@ impl MainConf {
             // SAFETY: the configurations of upstream blocks live as long as that of the http block.
             if unsafe { &**upstream }.balance.is_none() {
                 let Place { directive, file, line } = place;
-                let text = format!("\"{directive}\" directive needs a \"tblb\" directive in the same upstream in {file}:{line}");
+                let text = format!(
+                    "\"{directive}\" directive needs a \"tblb\" directive in the same upstream in {file}:{line}"
+                );
                 // SAFETY: nginx is parsing `cf`.
                 unsafe { log::conf_error(cf, &text) };
                 return Err(Failed);
@@ -137,7 +139,9 @@ pub unsafe fn in_pool<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     // SAFETY: the pool is the caller's; the cleanup's data is of the size that is asked for, and aligned as
     // nginx aligns all it allocates, to a pointer.
     unsafe {
-        let Some(cleanup) = ngx_pool_cleanup_add(pool, size_of::<T>()).as_mut() else { return ptr::null_mut() };
+        let Some(cleanup) = ngx_pool_cleanup_add(pool, size_of::<T>()).as_mut() else {
+            return ptr::null_mut();
+        };
         let data = cleanup.data.cast::<T>();
         data.write(value);
         cleanup.handler = Some(drop_in_pool::<T>);

@@ -1,14 +1,15 @@
 //! The directives: from nginx's words to the configuration model, and errors with file and line.
 
-use crate::conf::{LocationConf, Place, UpstreamConf, main_of, upstream_of};
+use crate::conf::{LocationConf, Place, UpstreamConf, main_of};
 use crate::guard::{self, Failed};
 use crate::{balancer, log, peers, status};
 use ngx::ffi::{
-    NGX_CONF_NOARGS, NGX_CONF_1MORE, NGX_CONF_ANY, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
     NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_HTTP_UPSTREAM_BACKUP, NGX_HTTP_UPSTREAM_CREATE,
-    NGX_HTTP_UPSTREAM_DOWN, NGX_HTTP_UPSTREAM_FAIL_TIMEOUT, NGX_HTTP_UPSTREAM_MAX_CONNS, NGX_HTTP_UPSTREAM_MAX_FAILS,
-    NGX_HTTP_UPSTREAM_WEIGHT, ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t, ngx_http_core_loc_conf_t,
-    ngx_http_core_module, ngx_http_upstream_module, ngx_http_upstream_srv_conf_t, ngx_str_t, ngx_uint_t,
+    NGX_HTTP_UPSTREAM_DOWN, NGX_HTTP_UPSTREAM_FAIL_TIMEOUT, NGX_HTTP_UPSTREAM_MAX_CONNS,
+    NGX_HTTP_UPSTREAM_MAX_FAILS, NGX_HTTP_UPSTREAM_WEIGHT, ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t,
+    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_upstream_module, ngx_http_upstream_srv_conf_t,
+    ngx_str_t, ngx_uint_t,
 };
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt::Display;
@@ -24,9 +25,19 @@ struct Commands([ngx_command_t; 4]);
 unsafe impl Sync for Commands {}
 
 static COMMANDS: Commands = Commands([
-    command(c"tblb", NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS | NGX_CONF_1MORE, NGX_HTTP_SRV_CONF_OFFSET, tblb),
-    command(c"tblb_metrics", NGX_HTTP_UPS_CONF | NGX_CONF_NOARGS | NGX_CONF_1MORE, NGX_HTTP_SRV_CONF_OFFSET, tblb_metrics),
-    command(c"tblb_status", NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF_OFFSET, tblb_status),
+    command(c"tblb", NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, tblb),
+    command(
+        c"tblb_metrics",
+        NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
+        NGX_HTTP_SRV_CONF_OFFSET,
+        tblb_metrics,
+    ),
+    command(
+        c"tblb_status",
+        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        tblb_status,
+    ),
     NO_COMMAND,
 ]);
 
@@ -39,7 +50,7 @@ const NO_COMMAND: ngx_command_t = ngx_command_t {
     post: ptr::null_mut(),
 };
 
-const fn command(name: &'static CStr, context: u32, conf: u32, set: Handler) -> ngx_command_t {
+const fn command(name: &'static CStr, context: u32, conf: usize, set: Handler) -> ngx_command_t {
     ngx_command_t {
         name: ngx_str_t { len: name.count_bytes(), data: name.as_ptr().cast_mut().cast() },
         type_: context as ngx_uint_t,
@@ -62,7 +73,9 @@ const ERROR: *mut c_char = ptr::without_provenance_mut(usize::MAX);
 /// # Safety
 /// `cf` is the configuration that nginx parses.
 unsafe fn directive(
-    cf: *mut ngx_conf_t, name: &'static str, parse: impl FnOnce(&[&str]) -> Result<(), Box<dyn Display>>,
+    cf: *mut ngx_conf_t,
+    name: &'static str,
+    parse: impl FnOnce(&[&str]) -> Result<(), Box<dyn Display>>,
 ) -> *mut c_char {
     let outcome = guard::or(Err(Failed), || {
         // SAFETY: as the caller says.
@@ -140,12 +153,15 @@ unsafe fn upstream_block<'a>(cf: *mut ngx_conf_t) -> &'a mut *mut ngx_http_upstr
 /// # Safety
 /// `cf` is the configuration that nginx parses, in the block of `upstream`.
 unsafe fn take_over(
-    cf: *mut ngx_conf_t, upstream: &mut ngx_http_upstream_srv_conf_t,
+    cf: *mut ngx_conf_t,
+    upstream: &mut ngx_http_upstream_srv_conf_t,
 ) -> Result<(), Box<dyn Display>> {
     if upstream.peer.init_upstream.is_some() {
         // SAFETY: as the caller says.
         if let Some(wrapper) = unsafe { wrapper(cf) } {
-            return Err(wrong(format!("\"tblb\" after \"{wrapper}\" would disable it, expected \"tblb\" before \"{wrapper}\"")));
+            return Err(wrong(format!(
+                "\"tblb\" after \"{wrapper}\" would disable it, expected \"tblb\" before \"{wrapper}\""
+            )));
         }
         // SAFETY: as the caller says.
         unsafe { log::conf_warning(cf, &"load balancing method redefined") };
@@ -197,7 +213,11 @@ unsafe fn wrapper(cf: *mut ngx_conf_t) -> Option<&'static str> {
     }
 }
 
-unsafe extern "C" fn tblb_metrics(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+unsafe extern "C" fn tblb_metrics(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
     // SAFETY: nginx calls this within an upstream block, with the configuration that was made for it.
     unsafe {
         directive(cf, "tblb_metrics", |words| {
@@ -228,7 +248,11 @@ unsafe fn place(cf: *mut ngx_conf_t, directive: &'static str) -> Place {
     }
 }
 
-unsafe extern "C" fn tblb_status(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+unsafe extern "C" fn tblb_status(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
     // SAFETY: nginx calls this within a location, with the configuration that was made for it.
     unsafe {
         directive(cf, "tblb_status", |words| {
@@ -239,7 +263,9 @@ unsafe extern "C" fn tblb_status(cf: *mut ngx_conf_t, _: *mut ngx_command_t, con
             conf.status = Some(match words.first() {
                 None => None,
                 Some(word) => Some(Format::by_name(word).ok_or_else(|| {
-                    wrong(format!("unknown format \"{word}\", expected one of \"html\", \"json\", \"prometheus\""))
+                    wrong(format!(
+                        "unknown format \"{word}\", expected one of \"html\", \"json\", \"prometheus\""
+                    ))
                 })?),
             });
             let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();

@@ -32,7 +32,9 @@ mod exports {
     ngx::ngx_modules!(ngx_http_upstream_tblb_module);
 }
 
-use ngx::ffi::{NGX_HTTP_MODULE, NGX_OK, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t};
+use ngx::ffi::{
+    NGX_HTTP_MODULE, NGX_OK, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t,
+};
 use std::ptr;
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {

@@ -1,8 +1,8 @@
 //! Lines in nginx's logs.
 
 use ngx::ffi::{
-    NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN, ngx_conf_log_error, ngx_conf_t, ngx_log_error_core, ngx_log_t,
-    ngx_uint_t,
+    NGX_LOG_EMERG, NGX_LOG_NOTICE, NGX_LOG_WARN, ngx_conf_log_error, ngx_conf_t, ngx_log_error_core,
+    ngx_log_t, ngx_uint_t,
 };
 use std::fmt::Display;
 

@@ -4,8 +4,8 @@
 //! panic nor allocate; and the guards let go even where something unwinds.
 
 use ngx::ffi::{
-    ngx_http_upstream_rr_peer_t, ngx_http_upstream_rr_peers_t, ngx_rwlock_rlock, ngx_rwlock_unlock, ngx_rwlock_wlock,
-    ngx_str_t,
+    ngx_http_upstream_rr_peer_t, ngx_http_upstream_rr_peers_t, ngx_rwlock_rlock, ngx_rwlock_unlock,
+    ngx_rwlock_wlock, ngx_str_t,
 };
 use std::ptr::{self, NonNull};
 
@@ -214,8 +214,9 @@ pub fn copy(peers: Peers, now: libc::time_t, into: &mut Vec<Copied>) -> usize {
 
 fn copied(peer: &ngx_http_upstream_rr_peer_t, now: libc::time_t) -> Copied {
     // SAFETY: the caller holds the lock, under which a peer's strings and address stay.
-    let (name, server, address) =
-        unsafe { (bytes(&peer.name), bytes(&peer.server), socket_address(peer.sockaddr.cast(), peer.socklen)) };
+    let (name, server, address) = unsafe {
+        (bytes(&peer.name), bytes(&peer.server), socket_address(peer.sockaddr.cast(), peer.socklen))
+    };
     Copied {
         name: Text::new(name),
         server: Text::new(server),
@@ -230,7 +231,10 @@ fn copied(peer: &ngx_http_upstream_rr_peer_t, now: libc::time_t) -> Copied {
 ///
 /// # Safety
 /// `address` points to an address of `length` bytes.
-unsafe fn socket_address(address: *const libc::sockaddr, length: libc::socklen_t) -> Option<std::net::SocketAddr> {
+unsafe fn socket_address(
+    address: *const libc::sockaddr,
+    length: libc::socklen_t,
+) -> Option<std::net::SocketAddr> {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
     let length = length as usize;
     if address.is_null() || length < size_of::<libc::sa_family_t>() {

@@ -4,9 +4,9 @@
 use crate::conf::in_pool;
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
-    NGX_ERROR, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK, NGX_PEER_FAILED, NGX_PEER_NEXT,
-    ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t, ngx_http_top_body_filter, ngx_http_upstream_t,
-    ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
+    NGX_ERROR, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK, NGX_PEER_FAILED,
+    NGX_PEER_NEXT, ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t, ngx_http_top_body_filter,
+    ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
 };
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -19,6 +19,9 @@ const MOST_TRIES: usize = 64;
 /// What is kept of a request; in its pool.
 pub struct Kept {
     request: *mut ngx_http_request_t,
+    /// The upstream whose end is hooked: an internal redirect leads to another.
+    hooked: Cell<*mut ngx_http_upstream_t>,
+    /// The hook that was there before.
     finalize: FinalizeRequest,
     /// The code that the request's upstream was finalised with, None before.
     code: Cell<Option<ngx_int_t>>,
@@ -28,6 +31,7 @@ pub struct Kept {
     tries: Tries,
 }
 
+type Cleanup = unsafe extern "C" fn(*mut c_void);
 type FinalizeRequest = Cell<Option<unsafe extern "C" fn(*mut ngx_http_request_t, ngx_int_t)>>;
 
 /// The try that runs now.
@@ -83,9 +87,12 @@ impl Tries {
     }
 }
 
-/// Marks our cleanup in a request's pool, by which what is kept is found again after an internal redirect, which
-/// forgets the contexts of modules.
-unsafe extern "C" fn mark(_kept: *mut c_void) {}
+/// The cleanup of what is kept: a try that nginx never ended ends with the request. It also marks what is kept in
+/// the request's pool, where it is found again after an internal redirect, which forgets the contexts of modules.
+unsafe extern "C" fn cleanup(kept: *mut c_void) {
+    // SAFETY: `keep` put it there, and the pool calls this once, before it gives memory back.
+    guard::or((), || unsafe { (*kept.cast::<Kept>()).end_with(Ending::Aborted) });
+}
 
 /// What is kept of a request, None if no `tblb` upstream had it.
 ///
@@ -99,15 +106,15 @@ pub unsafe fn kept<'a>(request: *mut ngx_http_request_t) -> Option<&'a Kept> {
         if let Some(kept) = context.cast::<Kept>().as_ref() {
             return Some(kept);
         }
-        let mut cleanup = (*(*request).pool).cleanup;
-        while let Some(entry) = cleanup.as_ref() {
-            if entry.handler.is_some_and(|handler| ptr::fn_addr_eq(handler, mark as unsafe extern "C" fn(*mut c_void))) {
+        let mut next = (*(*request).pool).cleanup;
+        while let Some(entry) = next.as_ref() {
+            if entry.handler.is_some_and(|handler| ptr::fn_addr_eq(handler, cleanup as Cleanup)) {
                 let kept = entry.data.cast::<Kept>();
                 if (*kept).request == request {
                     return Some(&*kept);
                 }
             }
-            cleanup = entry.next;
+            next = entry.next;
         }
         None
     }
@@ -124,16 +131,16 @@ pub unsafe fn keep(request: *mut ngx_http_request_t) -> Option<&'static Kept> {
         let kept = match kept(request) {
             Some(kept) => kept,
             None => {
-                let cleanup = ngx_pool_cleanup_add((*request).pool, size_of::<Kept>()).as_mut()?;
-                let kept = cleanup.data.cast::<Kept>();
+                let entry = ngx_pool_cleanup_add((*request).pool, size_of::<Kept>()).as_mut()?;
+                let kept = entry.data.cast::<Kept>();
                 kept.write(Kept::new(request));
-                cleanup.handler = Some(mark);
+                entry.handler = Some(cleanup);
                 &*kept
             }
         };
         *(*request).ctx.add(context_index()) = ptr::from_ref(kept).cast_mut().cast();
         let upstream = (*request).upstream;
-        if (*upstream).finalize_request != Some(finalize) {
+        if kept.hooked.replace(upstream) != upstream {
             kept.finalize.set((*upstream).finalize_request);
             (*upstream).finalize_request = Some(finalize);
         }
@@ -144,10 +151,12 @@ pub unsafe fn keep(request: *mut ngx_http_request_t) -> Option<&'static Kept> {
 /// Notes how the request's upstream ends; nginx calls it just before it frees the peer.
 unsafe extern "C" fn finalize(request: *mut ngx_http_request_t, code: ngx_int_t) {
     // SAFETY: nginx calls this with the request of which `keep` set the hook.
-    let original = guard::or(None, || unsafe { kept(request) }.and_then(|kept| {
-        kept.code.set(Some(code));
-        kept.finalize.get()
-    }));
+    let original = guard::or(None, || {
+        unsafe { kept(request) }.and_then(|kept| {
+            kept.code.set(Some(code));
+            kept.finalize.get()
+        })
+    });
     if let Some(original) = original {
         // SAFETY: it is the hook that was there before, called as nginx would have called it.
         unsafe { original(request, code) };
@@ -158,6 +167,7 @@ impl Kept {
     fn new(request: *mut ngx_http_request_t) -> Self {
         Kept {
             request,
+            hooked: Cell::new(ptr::null_mut()),
             finalize: Cell::new(None),
             code: Cell::new(None),
             current: Cell::new(None),
@@ -172,17 +182,25 @@ impl Kept {
         self.code.set(None);
         // Subrequests (authentication, mirrors) are picks too, but nobody waits for the first token of theirs.
         // SAFETY: the request is alive: it is what is being balanced.
-        let (main, state) = unsafe { (self.request == (*self.request).main, states(self.request).saturating_sub(1)) };
+        let (main, state) =
+            unsafe { (self.request == (*self.request).main, states(self.request).saturating_sub(1)) };
         self.current.set(Some(Current { slot, picked_at: clock::now_us(), waits_for_body: main }));
         self.tries.push(Said { state, algorithm, score, reason, ttft: None }, self.request);
     }
 
     /// The try that runs ends, if one does; `state` is what nginx says of it. May be called again.
     pub fn end(&self, state: ngx_uint_t) {
-        let Some(current) = self.current.take() else { return };
         let failed = (NGX_PEER_FAILED | NGX_PEER_NEXT) as ngx_uint_t;
-        let ending = if state & failed != 0 { Ending::Failed } else { self.ending() };
-        worker::leave(current.slot, ending);
+        let ending = || if state & failed != 0 { Ending::Failed } else { self.ending() };
+        if self.current.get().is_some() {
+            self.end_with(ending());
+        }
+    }
+
+    fn end_with(&self, ending: Ending) {
+        if let Some(current) = self.current.take() {
+            worker::leave(current.slot, ending);
+        }
     }
 
     /// How a try ended that nginx says nothing of, by the code that it was finalised with.
@@ -287,7 +305,11 @@ unsafe fn has_bytes(mut chain: *const ngx_chain_t) -> bool {
     while let Some(link) = unsafe { chain.as_ref() } {
         let buffer = unsafe { &*link.buf };
         let in_memory = buffer.temporary() != 0 || buffer.memory() != 0 || buffer.mmap() != 0;
-        let bytes = if in_memory { buffer.last as i64 - buffer.pos as i64 } else { buffer.file_last - buffer.file_pos };
+        let bytes = if in_memory {
+            buffer.last as i64 - buffer.pos as i64
+        } else {
+            buffer.file_last - buffer.file_pos
+        };
         if bytes > 0 {
             return true;
         }

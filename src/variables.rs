@@ -14,7 +14,10 @@ type Value = fn(&Said, &mut String) -> std::fmt::Result;
 /// Name and value of each variable.
 const VARIABLES: [(&str, Value); 4] = [
     ("tblb_algorithm", |said, out| out.write_str(said.algorithm)),
-    ("tblb_score", |said, out| said.score.map_or_else(|| out.write_char('-'), |score| write!(out, "{score:.6}"))),
+    ("tblb_score", |said, out| match said.score {
+        Some(score) => write!(out, "{score:.6}"),
+        None => out.write_char('-'),
+    }),
     ("tblb_reason", |said, out| out.write_str(said.reason.name())),
     ("tblb_ttft", |said, out| match said.ttft {
         Some(us) => write!(out, "{}.{:03}", us / 1_000_000, us / 1000 % 1000),
@@ -34,10 +37,16 @@ pub fn add(cf: *mut ngx_conf_t) -> Result<(), Failed> {
     Ok(())
 }
 
-unsafe extern "C" fn get(r: *mut ngx_http_request_t, value: *mut ngx_http_variable_value_t, index: usize) -> ngx_int_t {
+unsafe extern "C" fn get(
+    r: *mut ngx_http_request_t,
+    value: *mut ngx_http_variable_value_t,
+    index: usize,
+) -> ngx_int_t {
     // SAFETY: nginx calls this with a request that it handles, a value to fill, and the number that `add` gave.
     guard::or(NGX_ERROR as ngx_int_t, || unsafe {
-        let (Some(value), Some((_, write))) = (value.as_mut(), VARIABLES.get(index)) else { return NGX_ERROR as ngx_int_t };
+        let (Some(value), Some((_, write))) = (value.as_mut(), VARIABLES.get(index)) else {
+            return NGX_ERROR as ngx_int_t;
+        };
         value.set_valid(1);
         value.set_no_cacheable(0);
         let Some(text) = of_all_tries(r, *write) else {
@@ -65,8 +74,8 @@ unsafe fn of_all_tries(r: *mut ngx_http_request_t, write: Value) -> Option<Strin
     // SAFETY: as the caller says; the states are an array of that length.
     let (kept, states) = unsafe {
         let kept = kept(r)?;
-        let states = (*r).upstream_states.as_ref().map(|all| all.elts.cast::<ngx_http_upstream_state_t>());
-        (kept, states.map_or(&[][..], |first| std::slice::from_raw_parts(first, states(r))))
+        let first = (*r).upstream_states.as_ref().map(|all| all.elts.cast::<ngx_http_upstream_state_t>());
+        (kept, first.map_or(&[][..], |first| std::slice::from_raw_parts(first, states(r))))
     };
     let mut out = String::new();
     let mut index = 0;

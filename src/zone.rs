@@ -7,8 +7,9 @@ use crate::log::{self, Level};
 use crate::peers::{self, Peers};
 use crate::tag;
 use ngx::ffi::{
-    NGX_ERROR, NGX_OK, ngx_conf_t, ngx_core_conf_t, ngx_core_module, ngx_cycle, ngx_int_t, ngx_ncpu, ngx_pagesize,
-    ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_page_t, ngx_slab_pool_t, ngx_str_t,
+    NGX_ERROR, NGX_OK, ngx_conf_t, ngx_core_conf_t, ngx_core_module, ngx_cycle, ngx_int_t, ngx_ncpu,
+    ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_page_t, ngx_slab_pool_t,
+    ngx_str_t,
 };
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
@@ -98,7 +99,9 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _data: *mut c_void) -> ngx_
         let made = unsafe { zone.as_ref().and_then(|zone| make(zone)) };
         if made.is_none() {
             // SAFETY: the old cycle's log is open.
-            unsafe { log::line((*ngx_cycle).log, Level::Warn, &"tblb: the shared zone has no room for its board") };
+            unsafe {
+                log::line((*ngx_cycle).log, Level::Warn, &"tblb: the shared zone has no room for its board")
+            };
             return NGX_ERROR as ngx_int_t;
         }
         NGX_OK as ngx_int_t
@@ -169,7 +172,9 @@ fn old_board(new: &ngx_shm_zone_t) -> Option<Board<'static>> {
         let mut part = ngx_cycle.as_ref().map(|cycle| &raw const cycle.shared_memory.part)?;
         while let Some(zones) = part.as_ref() {
             let first = zones.elts.cast::<ngx_shm_zone_t>();
-            let old = (0..zones.nelts).map(|i| &*first.add(i)).find(|old| conf::is_ours(old) && !ptr::eq(*old, new));
+            let old = (0..zones.nelts)
+                .map(|i| &*first.add(i))
+                .find(|old| conf::is_ours(old) && !ptr::eq(*old, new));
             if let Some(board) = old.and_then(board) {
                 return Some(board);
             }

@@ -257,7 +257,8 @@ impl<'a> Board<'a> {
     /// Copies from `old`, the board before a reload, what is known of the peers of the upstreams that have the
     /// same keys. The lease comes along, so that nobody polls before the old poller's heartbeat has run out.
     pub fn carry_over(&self, old: &Board, now: u64) {
-        let number_here = |key| (0..self.shape.upstreams).find(|number| key != 0 && self.upstream_key(*number) == key);
+        let number_here =
+            |key| (0..self.shape.upstreams).find(|number| key != 0 && self.upstream_key(*number) == key);
         for (_, slot) in old.slots().filter(|(_, slot)| slot.key() != 0) {
             let Some(number) = number_here(old.upstream_key(slot.upstream())) else { continue };
             if let Some(new) = self.claim(slot.key(), number, now).and_then(|index| self.slot(index)) {

@@ -200,9 +200,7 @@ impl Peer {
         let load = sample.map(|sample| sample.load).unwrap_or_default();
         Peer {
             server,
-            engine: sample
-                .and_then(|sample| engine::ALL.get(usize::from(sample.engine)))
-                .map(|engine| engine.name),
+            engine: sample.and_then(|sample| Engine::from_index(sample.engine)).map(|engine| engine.name),
             state: match (sample, scored.fresh) {
                 (None, _) => "unknown",
                 (Some(_), true) => "fresh",

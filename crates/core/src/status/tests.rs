@@ -1,6 +1,6 @@
 use super::*;
-use crate::engine;
 use crate::board::{Outcome, Shape};
+use crate::engine;
 use crate::load::Load;
 use std::sync::atomic::AtomicU64;
 
