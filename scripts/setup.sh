@@ -17,19 +17,9 @@ if ! command -v apt-get >/dev/null; then
     exit 0
 fi
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        env DEBIAN_FRONTEND=noninteractive "$@"
-    elif command -v sudo >/dev/null; then
-        sudo env DEBIAN_FRONTEND=noninteractive "$@"
-    else
-        fail "this has to be run as root, and there is no sudo: $*"
-    fi
-}
-
 updated=
 update_once() {
-    [ -n "$updated" ] || as_root apt-get update -q
+    [ -n "$updated" ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     updated=yes
 }
 
@@ -42,7 +32,7 @@ install_missing() {
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing ${missing[*]}"
     update_once
-    as_root apt-get install -q -y --no-install-recommends "${missing[@]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
 # nginx's headers: nginx-dev if it is of the version of nginx, else what it takes to get the source package
