@@ -17,7 +17,7 @@ check_loading() {
     local quiet=(-q)
     # Without -e, which came with 1.19.5, nginx first complains of the log it was compiled to write to.
     version_at_least "$version" 1.19.5 && quiet+=(-e stderr)
-    printf 'load_module "%s";\npid "%s";\nevents { }\n' \
+    printf 'load_module "%s";\npid "%s";\nerror_log stderr;\nevents { }\n' \
         "$directory/$module" "$directory/check.pid" >"$directory/check.conf"
     "$nginx" -t "${quiet[@]}" -p "$directory" -c "$directory/check.conf" || fail "$nginx does not load the module"
     rm -f "$directory/check.conf" "$directory/check.pid"
