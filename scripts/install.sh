@@ -19,9 +19,9 @@ configured_as() {
 }
 prefix=$(configured_as prefix /usr/local/nginx)
 modules_dir=${DESTDIR:-}${MODULES_DIR:-$(configured_as modules-path "$prefix/modules")}
-conf_dir=${DESTDIR:-}$(dirname "$(configured_as conf-path "$prefix/conf/nginx.conf")")
-available=$conf_dir/modules-available/mod-http-upstream-tblb.conf
-enabled=$conf_dir/modules-enabled/50-mod-http-upstream-tblb.conf
+conf_dir=$(dirname "$(configured_as conf-path "$prefix/conf/nginx.conf")")
+available=${DESTDIR:-}$conf_dir/modules-available/mod-http-upstream-tblb.conf
+enabled=${DESTDIR:-}$conf_dir/modules-enabled/50-mod-http-upstream-tblb.conf
 
 # Under DESTDIR all is the user's; elsewhere it takes root.
 run() { if [ -n "${DESTDIR:-}" ]; then "$@"; else as_root "$@"; fi; }
@@ -41,7 +41,7 @@ enable_module() {
         return
     fi
     echo "$line" >"$directory/enable.conf"
-    run mkdir -p "$conf_dir/modules-available"
+    run mkdir -p "$(dirname "$available")" "$(dirname "$enabled")"
     replace_file 644 "$directory/enable.conf" "$available"
     run ln -sfn "../modules-available/$(basename "$available")" "$enabled"
     say "enabled:   $enabled"
