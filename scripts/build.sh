@@ -6,60 +6,25 @@
 #   PROFILE=release (the default) or dev
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
-# shellcheck source=scripts/nginx-source.sh
-. scripts/nginx-source.sh
+# shellcheck source=scripts/choose-nginx.sh
+. scripts/choose-nginx.sh
 find_rust || fail "no Rust $(rust_minimum) or newer: make setup"
 
-module=ngx_http_upstream_tblb_module.so
 options=(-p tblb --profile "${PROFILE:-release}")
-
-# Each use_…_nginx sets version, nginx (its binary, which may be absent) and directory (where all goes).
-
-use_vendored_nginx() {
-    version=vendored
-    directory=$PWD/target/nginx-vendored
-    nginx=$directory/nginx
-    options+=(--features vendored)
-    unset NGINX_SOURCE_DIR NGINX_BUILD_DIR
-    # Beside the crate's own flags, what the end-to-end tests need.
-    export NGX_CONFIGURE_ARGS="--with-debug --with-http_auth_request_module --with-http_stub_status_module"
-}
-
-use_named_nginx() {
-    NGINX_SOURCE_DIR=$(realpath -m "${NGINX_SOURCE_DIR:-$(dirname "$NGINX_BUILD_DIR")}")
-    NGINX_BUILD_DIR=$(realpath -m "${NGINX_BUILD_DIR:-$NGINX_SOURCE_DIR/objs}")
-    [ -f "$NGINX_SOURCE_DIR/src/core/nginx.h" ] || fail "NGINX_SOURCE_DIR=$NGINX_SOURCE_DIR has no src/core/nginx.h"
-    [ -f "$NGINX_BUILD_DIR/ngx_auto_config.h" ] || fail "NGINX_BUILD_DIR=$NGINX_BUILD_DIR is not configured." \
-        "In $NGINX_SOURCE_DIR run ./configure --builddir=$NGINX_BUILD_DIR with the configure arguments that nginx -V prints."
-    version=$(nginx_source_version "$NGINX_SOURCE_DIR")
-    directory=$PWD/target/nginx-$version
-    nginx=$NGINX_BUILD_DIR/nginx
-}
-
-use_installed_nginx() {
-    nginx=$(command -v nginx) || fail "nginx is not installed: make setup"
-    version=$(installed_nginx_version)
-    directory=$PWD/target/nginx-$version
-    mkdir -p "$directory"
-    configure_installed_nginx "$version" "$directory"
-}
 
 # Does that nginx take the module? It compares its version and flags with those the module was compiled for.
 check_loading() {
     local quiet=(-q)
     # Without -e, which came with 1.19.5, nginx first complains of the log it was compiled to write to.
     version_at_least "$version" 1.19.5 && quiet+=(-e stderr)
-    printf 'load_module "%s";\npid "%s";\nevents { }\n' \
+    printf 'load_module "%s";\npid "%s";\nerror_log stderr;\nevents { }\n' \
         "$directory/$module" "$directory/check.pid" >"$directory/check.conf"
     "$nginx" -t "${quiet[@]}" -p "$directory" -c "$directory/check.conf" || fail "$nginx does not load the module"
     rm -f "$directory/check.conf" "$directory/check.pid"
 }
 
-case ${1:-} in
-vendored) use_vendored_nginx ;;
-installed) if [ -n "${NGINX_SOURCE_DIR:-}${NGINX_BUILD_DIR:-}" ]; then use_named_nginx; else use_installed_nginx; fi ;;
-*) fail "NGINX=${1:-} is neither installed nor vendored" ;;
-esac
+choose_nginx "${1:-}"
+[ "$version" != vendored ] || options+=(--features vendored)
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR CARGO_TARGET_DIR=$directory/cargo
 
 if [ "${2:-}" = clippy ]; then

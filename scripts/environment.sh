@@ -21,11 +21,24 @@ fail() {
     exit 1
 }
 
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "this has to be run as root, and there is no sudo: $*"
+    fi
+}
+
+# run COMMAND…: for the files of this directory as the user; install.sh has its own for those of the system.
+run() { "$@"; }
+
 # replace_file MODE FROM TO: whole or not at all, and a process that has mapped TO keeps what it mapped: writing
 # into a module that nginx has loaded crashes its master and its workers.
 replace_file() {
-    install -m "$1" "$2" "$3.new"
-    mv "$3.new" "$3"
+    run install -m "$1" "$2" "$3.new"
+    run mv "$3.new" "$3"
 }
 
 # version_at_least VERSION MINIMUM
@@ -59,11 +72,7 @@ find_rust() {
     return 1
 }
 
-# nginx_says OPTION: what `nginx -v` or `nginx -V` prints (on standard error, and not only that: a warning about
-# the error log may stand before it).
-nginx_says() { nginx "$1" 2>&1; }
-
-installed_nginx_version() { nginx_says -v | sed -n 's|^nginx version: nginx/\([0-9.]*\).*|\1|p'; }
+installed_nginx_version() { nginx -v 2>&1 | sed -n 's|^nginx version: nginx/\([0-9.]*\).*|\1|p'; }
 
 # nginx_source_version SOURCE_DIR
 nginx_source_version() { sed -n 's/^#define NGINX_VERSION *"\(.*\)"$/\1/p' "$1/src/core/nginx.h"; }

@@ -4,20 +4,21 @@
 # get_source_package VERSION DIRECTORY: unpacks the source package of the installed nginx, by apt but with lists
 # and settings of its own, so that it needs no root and leaves the system's as they are.
 get_source_package() {
-    local package apt
+    local package list apt
     package=$(nginx_package) || package=
     if [ -z "$package" ] || ! command -v dpkg-source >/dev/null; then
         fail "no source of nginx $1 found. Please name one: make build NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…"
     fi
     say "Getting the source package of nginx $1"
+    rm -rf "$2/apt"
     mkdir -p "$2/apt/lists/partial" "$2/apt/sources.d" "$2/apt/cache/archives/partial"
     apt=$(realpath "$2/apt")
     # The same archives, asked for sources.
-    sed -n 's/^deb /deb-src /p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null >"$apt/sources.list" ||
-        say "Some lists of apt's are absent, which is normal."
-    local list
+    for list in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
+        [ ! -f "$list" ] || sed -n 's/^deb /deb-src /p' "$list" >>"$apt/sources.list"
+    done
     for list in /etc/apt/sources.list.d/*.sources; do
-        [ -f "$list" ] && sed 's/^Types:.*/Types: deb-src/' "$list" >"$apt/sources.d/$(basename "$list")"
+        [ ! -f "$list" ] || sed 's/^Types:.*/Types: deb-src/' "$list" >"$apt/sources.d/$(basename "$list")"
     done
     local options=(-q -o "Dir::Etc::sourcelist=$apt/sources.list" -o "Dir::Etc::sourceparts=$apt/sources.d"
         -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache")

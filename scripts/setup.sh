@@ -17,19 +17,9 @@ if ! command -v apt-get >/dev/null; then
     exit 0
 fi
 
-as_root() {
-    if [ "$(id -u)" -eq 0 ]; then
-        env DEBIAN_FRONTEND=noninteractive "$@"
-    elif command -v sudo >/dev/null; then
-        sudo env DEBIAN_FRONTEND=noninteractive "$@"
-    else
-        fail "this has to be run as root, and there is no sudo: $*"
-    fi
-}
-
 updated=
 update_once() {
-    [ -n "$updated" ] || as_root apt-get update -q
+    [ -n "$updated" ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
     updated=yes
 }
 
@@ -42,7 +32,7 @@ install_missing() {
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing ${missing[*]}"
     update_once
-    as_root apt-get install -q -y --no-install-recommends "${missing[@]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 }
 
 # nginx's headers: nginx-dev if it is of the version of nginx, else what it takes to get the source package
@@ -60,22 +50,19 @@ install_nginx_source() {
     fi
 }
 
-# The newest of the toolchains that the archives have beside their default one.
+# The distribution's default Rust if that is new enough, else one of those it keeps beside it.
 install_rust() {
     update_once
-    local candidate version
-    if is_offered cargo-web; then
-        # Debian stable: the toolchain kept new for its browsers.
-        install_missing cargo-web rustc-web
-        return
-    fi
-    candidate=$(apt-cache pkgnames cargo-1. | sed -n 's/^cargo-\(1\.[0-9]*\)$/\1/p' | sort -V | tail -n 1)
-    version=$(apt-cache policy cargo | sed -n 's/^ *Candidate: *\([0-9]*:\)\{0,1\}\([0-9.]*\).*/\2/p')
-    # Debian up to 12 numbered cargo apart from rustc (0.66 is Rust 1.63), which is too old in any case.
+    local version
+    # Debian up to 12 numbered cargo apart from Rust (0.66 came with 1.63), so rustc's version counts.
+    version=$(apt-cache policy rustc | sed -n 's/^ *Candidate: *\([0-9.]*\).*/\1/p')
     if [ -n "$version" ] && version_at_least "$version" "$(rust_minimum)"; then
         install_missing cargo rustc
-    elif [ -n "$candidate" ] && version_at_least "$candidate" "$(rust_minimum)"; then
-        install_missing "cargo-$candidate" "rustc-$candidate"
+    elif is_offered cargo-web; then
+        install_missing cargo-web rustc-web # Debian keeps these new, for its browsers
+    else
+        version=$(apt-cache pkgnames cargo-1. | sed -n 's/^cargo-\(1\.[0-9]*\)$/\1/p' | sort -V | tail -n 1)
+        [ -z "$version" ] || install_missing "cargo-$version" "rustc-$version" # Ubuntu
     fi
 }
 
@@ -86,6 +73,6 @@ if ! version_at_least "$(installed_nginx_version)" 1.21.5; then
 fi
 install_nginx_source
 
-find_rust || install_rust
+find_rust || install_rust || say "These packages could not be installed."
 find_rust || fail "Rust $(rust_minimum) or newer is needed, and the packages of this distribution have none." \
     "Please install it with rustup (https://rustup.rs), then try again. Found: $(cargo --version 2>/dev/null || echo no cargo)"
