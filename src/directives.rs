@@ -26,12 +26,7 @@ unsafe impl Sync for Commands {}
 
 static COMMANDS: Commands = Commands([
     command(c"tblb", NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, tblb),
-    command(
-        c"tblb_metrics",
-        NGX_HTTP_UPS_CONF | NGX_CONF_ANY,
-        NGX_HTTP_SRV_CONF_OFFSET,
-        tblb_metrics,
-    ),
+    command(c"tblb_metrics", NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, tblb_metrics),
     command(
         c"tblb_status",
         NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
@@ -143,7 +138,7 @@ unsafe fn upstream_block<'a>(cf: *mut ngx_conf_t) -> &'a mut *mut ngx_http_upstr
     // SAFETY: as the caller says; the upstream module's entry is the block's configuration.
     unsafe {
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
-        let entry = (*context).srv_conf.add((*(&raw const ngx_http_upstream_module)).ctx_index);
+        let entry = (*context).srv_conf.add(ngx_http_upstream_module.ctx_index);
         &mut *entry.cast::<*mut ngx_http_upstream_srv_conf_t>()
     }
 }
@@ -269,7 +264,7 @@ unsafe extern "C" fn tblb_status(
                 })?),
             });
             let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
-            let core = *(*context).loc_conf.add((*(&raw const ngx_http_core_module)).ctx_index);
+            let core = *(*context).loc_conf.add(ngx_http_core_module.ctx_index);
             (*core.cast::<ngx_http_core_loc_conf_t>()).handler = Some(status::handler);
             Ok(())
         })

@@ -150,12 +150,11 @@ pub unsafe fn keep(request: *mut ngx_http_request_t) -> Option<&'static Kept> {
 
 /// Notes how the request's upstream ends; nginx calls it just before it frees the peer.
 unsafe extern "C" fn finalize(request: *mut ngx_http_request_t, code: ngx_int_t) {
-    // SAFETY: nginx calls this with the request of which `keep` set the hook.
     let original = guard::or(None, || {
-        unsafe { kept(request) }.and_then(|kept| {
-            kept.code.set(Some(code));
-            kept.finalize.get()
-        })
+        // SAFETY: nginx calls this with the request of which `keep` set the hook.
+        let kept = unsafe { kept(request) }?;
+        kept.code.set(Some(code));
+        kept.finalize.get()
     });
     if let Some(original) = original {
         // SAFETY: it is the hook that was there before, called as nginx would have called it.
@@ -303,6 +302,7 @@ unsafe extern "C" fn body_filter(request: *mut ngx_http_request_t, chain: *mut n
 unsafe fn has_bytes(mut chain: *const ngx_chain_t) -> bool {
     // SAFETY: as the caller says; each link has a buffer.
     while let Some(link) = unsafe { chain.as_ref() } {
+        // SAFETY: as above.
         let buffer = unsafe { &*link.buf };
         let in_memory = buffer.temporary() != 0 || buffer.memory() != 0 || buffer.mmap() != 0;
         let bytes = if in_memory {

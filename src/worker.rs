@@ -146,7 +146,7 @@ pub fn begin(cycle: *mut ngx_cycle_t) {
     };
     // SAFETY: the zone is the cycle's, and mapped as long as it.
     let board = unsafe { main.zone.as_ref() }.and_then(zone::board);
-    let row = board.and_then(|board| board.row(number as usize));
+    let row = board.and_then(|board| board.row(number));
     if let Some(row) = row {
         row.begin(std::process::id());
     }
