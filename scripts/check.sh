@@ -26,5 +26,5 @@ else
 fi
 if command -v shellcheck >/dev/null; then
     say "== shell scripts"
-    shellcheck -x scripts/*.sh .ci/run
+    find . \( -path ./target -o -path ./.git -o -path ./.real \) -prune -o -name "*.sh" -print0 | xargs -0 shellcheck -x .ci/run
 fi

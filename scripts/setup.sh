@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing on Debian and Ubuntu; says what to install elsewhere. Quick when nothing is missing.
+# Installs what is missing on Debian and Ubuntu, by their packages; elsewhere says what is. Quick when nothing is.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
 
@@ -42,7 +42,7 @@ install_nginx_source() {
     nginx_dev_fits "$(installed_nginx_version)" && return
     package=$(nginx_package) || package=
     [ -z "$package" ] || version=$(dpkg-query -W -f '${source:Version}' "$package")
-    is_installed dpkg-dev || update_once
+    is_offered nginx || update_once # no lists yet
     if [ -n "$version" ] && is_offered nginx-dev "$version"; then
         install_missing nginx-dev
     else
