@@ -1,0 +1,32 @@
+//! The command line: one file a subcommand.
+
+mod engine;
+mod signals;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a subcommand ends with.
+type Ended = Result<ExitCode, Box<dyn Error>>;
+
+/// Mock inference engines, a load client and a demonstration for tblb.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Engine(engine::Args),
+}
+
+/// Reads the arguments and runs the subcommand.
+pub fn run() -> Ended {
+    match Cli::parse().command {
+        Command::Engine(args) => engine::run(&args),
+    }
+}
