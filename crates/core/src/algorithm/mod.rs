@@ -7,9 +7,21 @@
 pub mod least_conn;
 pub mod normalise;
 pub mod s1;
+pub mod s1_adaptive;
+pub mod s1_adaptive_distribution;
+pub mod s1_advanced;
+pub mod s1_balanced;
+pub mod s1_dynamic_waiting;
 pub mod s1_enhanced;
+pub mod s1_nonlinear;
+pub mod s1_precise;
+pub mod s1_ratio;
+pub mod s2;
+pub mod s2_adaptive;
+pub mod s2_advanced;
 pub mod s2_dynamic_waiting;
 pub mod s2_enhanced;
+pub mod s2_nonlinear;
 mod weights;
 
 pub use weights::{Params, Weights};
@@ -19,7 +31,19 @@ pub static ALL: &[&Algorithm] = &[
     &least_conn::ALGORITHM,
     &s1::ALGORITHM,
     &s1_enhanced::ALGORITHM,
+    &s1_adaptive::ALGORITHM,
+    &s1_ratio::ALGORITHM,
+    &s1_precise::ALGORITHM,
+    &s1_nonlinear::ALGORITHM,
+    &s1_balanced::ALGORITHM,
+    &s1_adaptive_distribution::ALGORITHM,
+    &s1_advanced::ALGORITHM,
+    &s1_dynamic_waiting::ALGORITHM,
+    &s2::ALGORITHM,
     &s2_enhanced::ALGORITHM,
+    &s2_nonlinear::ALGORITHM,
+    &s2_adaptive::ALGORITHM,
+    &s2_advanced::ALGORITHM,
     &s2_dynamic_waiting::ALGORITHM,
 ];
 

@@ -13,6 +13,55 @@ pub fn minmax(xs: &mut [f64]) {
     }
 }
 
+/// The same, but leaves a column of equal values as it is.
+pub fn minmax_unless_equal(xs: &mut [f64]) {
+    let (min, max) = range(xs);
+    if !all_equal(min, max) {
+        minmax(xs);
+    }
+}
+
+/// (x − min) / (max − min + 1e-6), and `equal` where all are.
+pub fn softened(xs: &mut [f64], equal: f64) {
+    let (min, max) = range(xs);
+    for x in xs {
+        *x = if all_equal(min, max) { equal } else { (*x - min) / (max - min + 1e-6) };
+    }
+}
+
+/// Of exactly two nodes that both report more than 0, each one's part of the sum; of two equal ones, or of one
+/// alone, 0.5; else minmax.
+pub fn ratio(xs: &mut [f64]) {
+    match xs {
+        [x] => *x = EQUAL,
+        [a, b] if a == b => (*a, *b) = (EQUAL, EQUAL),
+        [a, b] if *a > 0.0 && *b > 0.0 => (*a, *b) = (*a / (*a + *b), *b / (*a + *b)),
+        _ => minmax(xs),
+    }
+}
+
+/// Minmax into a range that is the wider the more the nodes differ: by d = (max − min)/min, or max − min where a
+/// node reports 0.
+pub fn smooth(xs: &mut [f64]) {
+    let (min, max) = range(xs);
+    if all_equal(min, max) {
+        xs.fill(EQUAL);
+        return;
+    }
+    let difference = if min > 0.0 { (max - min) / min } else { max - min };
+    let (low, high) = match difference {
+        d if d < 0.1 => (0.45, 0.55),
+        d if d < 0.3 => (0.35, 0.65),
+        d if d < 0.8 => (0.25, 0.75),
+        d if d < 2.0 => (0.15, 0.85),
+        _ => (0.05, 0.95),
+    };
+    minmax(xs);
+    for x in xs {
+        *x = low + *x * (high - low);
+    }
+}
+
 /// Cache use by ratio: 0.2 + 0.8·log2(x/min)/log2(max/min), and by a logistic of (x − mean)/(3·sd) where a node
 /// reports 0 and there is no ratio.
 pub fn precise_cache(xs: &mut [f64]) {
@@ -112,7 +161,7 @@ fn all_equal(min: f64, max: f64) -> bool {
 }
 
 /// Mean and population standard deviation; (0, 0) of nothing.
-fn mean_and_sd(xs: &[f64]) -> (f64, f64) {
+pub(super) fn mean_and_sd(xs: &[f64]) -> (f64, f64) {
     if xs.is_empty() {
         return (0.0, 0.0);
     }

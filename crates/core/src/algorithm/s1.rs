@@ -13,5 +13,5 @@ pub static ALGORITHM: Algorithm = Algorithm {
 
 fn score(params: &Params, nodes: &mut Nodes, scores: &mut [f64]) {
     normalise::minmax(&mut nodes.waiting);
-    weighted_sum(&Weights { running: 0.0, ..params.weights }, nodes, scores);
+    weighted_sum(&params.weights.of_two(), nodes, scores);
 }

@@ -1,7 +1,8 @@
 //! `s2_dynamic_waiting`: all three signals by their distribution, and weights that follow the longest queue.
 
 use super::normalise::{Kind, distribution};
-use super::{Algorithm, Nodes, Params, Rule, Weights, weighted_sum, weights};
+use super::weights::{self, Signals};
+use super::{Algorithm, Nodes, Params, Rule, Weights, weighted_sum};
 
 /// The row of the table.
 pub static ALGORITHM: Algorithm = Algorithm {
@@ -13,7 +14,7 @@ pub static ALGORITHM: Algorithm = Algorithm {
 };
 
 fn score(params: &Params, nodes: &mut Nodes, scores: &mut [f64]) {
-    let adjusted = weights::dynamic_of_three(params, &nodes.waiting);
+    let adjusted = weights::dynamic(params, &nodes.waiting, Signals::Three);
     distribution(Kind::Waiting, &mut nodes.waiting);
     distribution(Kind::Cache, &mut nodes.cache);
     distribution(Kind::General, &mut nodes.running);

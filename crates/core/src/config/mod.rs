@@ -24,8 +24,8 @@ pub struct Balance {
 }
 
 /// The parameters of `tblb`. `w_a`, `w_b` and `w_g` are the published names of the weights.
-const PARAMETERS: [&str; 9] =
-    ["waiting", "cache", "running", "w_a", "w_b", "w_g", "transition_point", "steepness", "pick"];
+const PARAMETERS: [&str; 10] =
+    ["waiting", "cache", "running", "w_a", "w_b", "w_g", "transition_point", "steepness", "power", "pick"];
 
 impl Balance {
     /// Parses the words after `tblb`.
@@ -55,6 +55,7 @@ impl Balance {
             "running" | "w_g" => weights.running = non_negative(word, value)?,
             "transition_point" => self.params.transition_point = positive(word, value)?,
             "steepness" => self.params.steepness = positive(word, value)?,
+            "power" => self.params.power = positive(word, value)?,
             _ => self.pick = one_of(word, value, &Pick::ALL)?,
         }
         Ok(())

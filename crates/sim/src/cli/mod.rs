@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod engine;
+mod score;
 mod signals;
 
 use std::error::Error;
@@ -22,11 +23,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Engine(engine::Args),
+    Score(score::Args),
 }
 
 /// Reads the arguments and runs the subcommand.
 pub fn run() -> Ended {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
+        Command::Score(args) => score::run(&args),
     }
 }
