@@ -13,13 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tblb_core::board::{Board, Holder, Outcome};
-use tblb_core::config::Metrics;
+use tblb_core::config::{self, Metrics};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
-use tblb_poller::{Poller, Sink, Target};
-
-/// Threads of a poller at most: what the documentation promises.
-const THREADS: usize = 8;
+use tblb_poller::{MAX_THREADS, MetricsPath, Poller, Scheme, Settings, Sink, State, Target};
 
 /// Changes of state that wait to be logged; more than this between two ticks are lost, and the status has them.
 const EVENTS: usize = 1024;
@@ -46,7 +43,7 @@ struct Running {
 /// A change of a peer's state.
 struct Event {
     key: u64,
-    now: Option<Fault>,
+    state: State,
 }
 
 /// Where the poller's threads write: the board.
@@ -88,9 +85,9 @@ impl Sink for BoardSink {
         self.board.publish(target.slot as usize, &outcome);
     }
 
-    fn changed(&self, target: &Target, now: Option<Fault>) {
+    fn changed(&self, target: &Target, _from: Option<State>, state: State) {
         // Where the channel is full the line is lost; the counts are not.
-        let _ = self.events.try_send(Event { key: target.key, now });
+        let _ = self.events.try_send(Event { key: target.key, state });
     }
 }
 
@@ -122,7 +119,7 @@ impl Polling {
         let sink = BoardSink { board: *board, holder: AtomicU64::new(0), events: self.send.clone() };
         sink.set_holder(holder);
         let sink = Arc::new(sink);
-        match without_signals(|| Poller::start(sink.clone(), THREADS)) {
+        match without_signals(|| Poller::start(sink.clone(), MAX_THREADS)) {
             Ok(poller) => {
                 board.set_threads(poller.threads() as u64);
                 self.running = Some(Running { poller, sink, told: None });
@@ -151,9 +148,11 @@ impl Polling {
         let mut targets = Vec::new();
         for (upstream, peers, slots) in groups {
             let Some(metrics) = upstream.polling() else { continue };
-            let metrics = Arc::new(metrics);
+            let settings = Arc::new(settings(&metrics));
             for (peer, slot) in peers.iter().zip(slots) {
-                let (Some(slot), Some(target)) = (slot, target(upstream, peer, &metrics)) else { continue };
+                let (Some(slot), Some(target)) = (slot, target(upstream, peer, &metrics, &settings)) else {
+                    continue;
+                };
                 self.names.insert(target.key, (upstream.name.clone(), peer.name.to_string()));
                 targets.push(Target { slot: *slot, ..target });
             }
@@ -168,13 +167,15 @@ impl Polling {
     pub unsafe fn report(&mut self, log: *mut ngx_log_t) {
         for event in self.events.try_iter() {
             let Some((upstream, server)) = self.names.get(&event.key) else { continue };
-            let (level, text) = match event.now {
-                Some(fault) => {
-                    (Level::Warn, format!("tblb: no metrics of {server} in upstream \"{upstream}\": {fault}"))
-                }
-                None => {
-                    (Level::Notice, format!("tblb: metrics of {server} in upstream \"{upstream}\" are fresh"))
-                }
+            let (level, text) = match event.state {
+                State::Fails(fault) => (
+                    Level::Warn,
+                    format!("tblb: no metrics of {server} in upstream \"{upstream}\": {}", fault.name()),
+                ),
+                State::Answers(engine) => (
+                    Level::Notice,
+                    format!("tblb: metrics of {server} in upstream \"{upstream}\" by {}", engine.name),
+                ),
             };
             // SAFETY: as the caller says.
             unsafe { log::line(log, level, &text) };
@@ -192,19 +193,41 @@ impl Polling {
     }
 }
 
+/// How to poll, as the poller takes it.
+fn settings(metrics: &Metrics) -> Settings {
+    Settings {
+        scheme: match metrics.scheme {
+            config::Scheme::Http => Scheme::Http,
+            config::Scheme::Https => Scheme::Https,
+        },
+        path: metrics.path.as_deref().and_then(MetricsPath::new),
+        engine: metrics.engine,
+        interval: metrics.interval,
+        timeout: metrics.timeout,
+        verify: metrics.verify.on,
+        ca_file: metrics.verify.trusted.as_ref().map(Into::into),
+    }
+}
+
 /// What to poll of a peer, None where it has no address that metrics could come from.
-fn target(upstream: &UpstreamConf, peer: &Copied, metrics: &Arc<Metrics>) -> Option<Target> {
+fn target(
+    upstream: &UpstreamConf,
+    peer: &Copied,
+    metrics: &Metrics,
+    settings: &Arc<Settings>,
+) -> Option<Target> {
     let mut address = peer.address?;
     let server = peer.server.to_string();
-    let host = match metrics.port {
-        Some(port) => {
-            address.set_port(port);
-            format!("{}:{port}", without_port(&server))
-        }
-        None => server,
+    if let Some(port) = metrics.port {
+        address.set_port(port);
+    }
+    let host = match (&metrics.verify.name, metrics.port) {
+        (Some(name), _) => name.clone(),
+        (None, Some(port)) => format!("{}:{port}", without_port(&server)),
+        (None, None) => server,
     };
     let key = upstream.peer_key(peer.name.as_bytes());
-    Some(Target { key, slot: 0, address, host, settings: metrics.clone() })
+    Some(Target { key, slot: 0, address, host, settings: settings.clone() })
 }
 
 /// The host of `host:port` or `[v6]:port`.

@@ -4,9 +4,9 @@
 use crate::conf::in_pool;
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
-    NGX_ERROR, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK, NGX_PEER_FAILED,
-    NGX_PEER_NEXT, ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t, ngx_http_top_body_filter,
-    ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
+    NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
+    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t,
+    ngx_http_top_body_filter, ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
 };
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -233,7 +233,9 @@ impl Kept {
         let Some(current) = self.current.get().filter(|current| current.waits_for_body) else { return };
         self.current.set(Some(Current { waits_for_body: false, ..current }));
         // SAFETY: the request is alive: its body is being sent.
-        if unsafe { (*self.request).upstream.as_ref() }.is_none_or(comes_whole) {
+        if unsafe { (*self.request).upstream.as_ref() }
+            .is_none_or(|upstream| comes_whole(upstream) || is_error(upstream))
+        {
             return;
         }
         let ttft = clock::now_us().saturating_sub(current.picked_at);
@@ -247,6 +249,11 @@ impl Kept {
 /// With `proxy_buffering on` and a Content-Length the first buffer comes at the end of the response.
 fn comes_whole(upstream: &ngx_http_upstream_t) -> bool {
     upstream.buffering() != 0 && upstream.headers_in.content_length_n >= 0
+}
+
+/// The body of an error says nothing of the time to a token.
+fn is_error(upstream: &ngx_http_upstream_t) -> bool {
+    upstream.headers_in.status_n >= NGX_HTTP_BAD_REQUEST as ngx_uint_t
 }
 
 /// How a try ended.

@@ -1,29 +1,22 @@
-//! stub
-#![allow(missing_docs)]
-use std::{net::SocketAddr, sync::Arc, time::Duration};
-use tblb_core::{config::Metrics, engine::Reading, fault::Fault};
-#[derive(Clone)]
-pub struct Target {
-    pub key: u64,
-    pub slot: u32,
-    pub address: SocketAddr,
-    pub host: String,
-    pub settings: Arc<Metrics>,
-}
-pub trait Sink: Send + Sync + 'static {
-    fn hold(&self) -> bool;
-    fn publish(&self, t: &Target, o: &Result<Reading, Fault>, took: Duration);
-    fn changed(&self, t: &Target, now: Option<Fault>);
-}
-pub struct Poller;
-impl Poller {
-    pub fn start(_: Arc<dyn Sink>, _: usize) -> std::io::Result<Poller> {
-        Ok(Poller)
-    }
-    pub fn threads(&self) -> usize {
-        0
-    }
-    pub fn set_targets(&self, _: Vec<Target>) {}
-    pub fn stop(&self) {}
-    pub fn join(self) {}
-}
+//! The polling threads of tblb: they ask each engine for its metrics, read them and hand the readings to a [`Sink`].
+//!
+//! One thread, the scheduler, says which engine is due, renews the lease, and is the only one that calls the sink. A
+//! few others wait for engines, in lanes ([`lanes`]) so that a slow engine waits with the slow ones only.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod client;
+mod failure;
+mod lanes;
+mod poller;
+mod schedule;
+mod socket;
+mod state;
+mod stop;
+mod target;
+mod tls;
+mod wire;
+
+pub use poller::{MAX_THREADS, Poller, Sink};
+pub use state::State;
+pub use target::{MetricsPath, Scheme, Settings, Target};
