@@ -182,14 +182,21 @@ impl Polling {
         }
     }
 
-    /// Ends polling: gives the lease back and waits for the threads, for as long as a poll can last at most.
-    pub fn end(&mut self, board: Option<&Board>) {
-        let Some(running) = self.running.take() else { return };
+    /// Stops polling and gives the lease back; waits for nothing, since requests may be under way.
+    pub fn stop(&self, board: Option<&Board>) {
+        let Some(running) = &self.running else { return };
         running.poller.stop();
         if let Some(board) = board {
             board.lease().release(running.sink.holder());
         }
-        running.poller.join();
+    }
+
+    /// Stops polling and waits for the threads, which are about to stop: nothing writes to the board after this.
+    pub fn end(&mut self, board: Option<&Board>) {
+        self.stop(board);
+        if let Some(running) = self.running.take() {
+            running.poller.join();
+        }
     }
 }
 

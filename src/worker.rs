@@ -204,7 +204,7 @@ impl Worker {
     /// Looks after the lease, the peers and the board; false when that is over.
     fn tick(&mut self) -> bool {
         if exiting() {
-            self.polling.end(self.board.as_ref());
+            self.polling.stop(self.board.as_ref());
             return false;
         }
         let Some(board) = self.board else { return false };
