@@ -12,7 +12,7 @@ unexport NGINX
 # cargo and nginx's own make spread over the cores by themselves.
 .NOTPARALLEL:
 
-.PHONY: help setup build demo test check bench install uninstall clean
+.PHONY: help setup build demo real test check bench install uninstall clean
 
 help: ## print this
 	@echo "make TARGET [NGINX=installed|vendored] [NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…] [PROFILE=release|dev]"
@@ -26,6 +26,10 @@ build: setup ## build ngx_http_upstream_tblb_module.so into target/nginx-VERSION
 
 demo: build ## show least_conn and tblb side by side before unequal engines, in under two minutes
 	@scripts/demo.sh $(NGINX)
+
+real: build ## the same before two real vLLM servers on this machine's CPU, which it installs into .real/ (6 GB)
+	@tests/real/setup.sh
+	@scripts/real.sh $(NGINX)
 
 test: setup ## test the crates, then the module in the installed and in the vendored nginx
 	@scripts/build.sh installed

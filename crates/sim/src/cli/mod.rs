@@ -1,8 +1,12 @@
 //! The command line: one file a subcommand.
 
 mod engine;
+
+mod load;
+mod progress;
 mod score;
 mod signals;
+mod table;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -24,6 +28,7 @@ struct Cli {
 enum Command {
     Engine(engine::Args),
     Score(score::Args),
+    Load(load::Args),
 }
 
 /// Reads the arguments and runs the subcommand.
@@ -31,5 +36,6 @@ pub fn run() -> Ended {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Load(args) => load::run(&args),
     }
 }

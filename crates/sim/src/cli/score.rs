@@ -1,20 +1,20 @@
 //! `tblb-sim score`: scores cases.
 
-use std::error::Error;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
-use clap::Args as ClapArgs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tblb_core::algorithm::{Algorithm, Nodes, Params, Weights};
+
+use super::Ended;
 
 /// Read cases as JSON lines on standard input and print each with its scores.
 ///
 /// A case: {"algorithm": "s1", "nodes": [{"waiting": 0, "cache": 0.2, "running": 5}, …]}, and at will "w_a", "w_b",
 /// "w_g", "transition_point", "steepness" and "power" (else the algorithm's defaults). The weights are taken as
 /// they are.
-#[derive(ClapArgs)]
+#[derive(clap::Args)]
 pub struct Args {}
 
 /// What a case says. All that it says beside goes into the answer as it is.
@@ -74,7 +74,7 @@ impl Case {
 ///
 /// # Errors
 /// The first line that is no case, or names no algorithm.
-pub fn run(_: &Args) -> Result<ExitCode, Box<dyn Error>> {
+pub fn run(_: &Args) -> Ended {
     let mut out = io::stdout().lock();
     for (number, line) in io::stdin().lock().lines().enumerate() {
         let line = line?;
