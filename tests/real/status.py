@@ -11,9 +11,9 @@ from signals import Signals, read_signals
 # Seconds between two readings.
 PERIOD = 0.5
 
-# How far the instant of a poll, told by the age in the status, may lie from the instant at which the engine wrote its
-# answer down: a page on its way to a poller that waits for its turn on a full machine. It is a quarter of the
-# polling interval, so no other poll's answer comes into question.
+# How far the instant at which the engine wrote its answer down may lie outside the poll, which the age in the status
+# and the time that the poll took tell: the engine and the poller wait for their turns on a full machine. It is a
+# quarter of the polling interval, so no other poll's answer comes into question.
 SLACK = 0.25
 
 
@@ -27,6 +27,7 @@ class Reading(NamedTuple):
     engine: str
     state: str
     age: float
+    took: float
     shown: Signals
     now: Signals
 
@@ -80,9 +81,9 @@ class Observer(threading.Thread):
         for peer in status["upstreams"][0]["peers"]:
             shown = Signals(peer["waiting"], peer["running"], peer["cache"])
             age = peer["age_ms"] / 1000 if peer["age_ms"] is not None else float("inf")
-            self.readings.append(
-                Reading(begun, done, peer["server"], peer["engine"], peer["state"], age, shown, now[peer["server"]])
-            )
+            took = (peer["polls"]["took_ms"] or 0) / 1000
+            reading = (begun, done, peer["server"], peer["engine"], peer["state"], age, took, shown)
+            self.readings.append(Reading(*reading, now[peer["server"]]))
         waiting = sum(peer["waiting"] or 0 for peer in status["upstreams"][0]["peers"])
         if waiting > self.busiest_waiting:
             self.busiest, self.busiest_waiting = status, waiting
@@ -95,5 +96,5 @@ class Observer(threading.Thread):
 
 def is_right(reading, polls):
     """Whether the engine gave the module these very numbers at the poll that the status speaks of."""
-    first, last = reading.begun - reading.age - SLACK, reading.done - reading.age + SLACK
+    first, last = reading.begun - reading.age - reading.took - SLACK, reading.done - reading.age + SLACK
     return any(first <= poll.at <= last and poll.signals.agrees(reading.shown) for poll in polls)
