@@ -77,6 +77,8 @@ pub(crate) struct Job {
     pub lane: Lane,
     /// What it may take.
     pub within: Duration,
+    /// When it was handed over.
+    pub at: Instant,
 }
 
 /// A poll that was done.
@@ -100,6 +102,30 @@ impl Lanes {
     /// Hands a job over. It is lost if no thread is left, which is so only when all ends.
     pub fn send(&self, job: Job) {
         let _ = self.0[job.lane as usize].send(job);
+    }
+}
+
+/// Where threads put what they did.
+#[derive(Debug, Clone)]
+pub(crate) struct Results {
+    pub done: Sender<Done>,
+    /// Wakes who collects the results.
+    pub wake: Sender<()>,
+}
+
+/// Results are collected this long after jobs were handed over. A thread does not wake anybody for a result until
+/// then: a wake-up for each of a thousand polls a second costs more than the polls.
+pub(crate) const COLLECT: Duration = Duration::from_millis(10);
+
+impl Results {
+    /// Says false if nobody wants results any more.
+    fn put(&self, done: Done, at: Instant) -> bool {
+        let wanted = self.done.send(done).is_ok();
+        if at.elapsed() >= COLLECT {
+            // It may be full: then somebody is about to look already.
+            let _ = self.wake.try_send(());
+        }
+        wanted
     }
 }
 
@@ -137,9 +163,9 @@ impl Served {
 ///
 /// # Errors
 /// None could.
-pub(crate) fn start<M: From<Done> + Send + 'static>(
+pub(crate) fn start(
     count: usize,
-    done: &Sender<M>,
+    results: &Results,
     stop: &Arc<Stop>,
 ) -> io::Result<(Lanes, Vec<JoinHandle<()>>)> {
     let (inputs, outputs): (Vec<_>, Vec<_>) = (0..3).map(|_| unbounded()).unzip();
@@ -148,10 +174,10 @@ pub(crate) fn start<M: From<Done> + Send + 'static>(
     let mut assignments = Vec::new();
     for index in 0..count {
         let (assign, assigned) = bounded::<Served>(1);
-        let (done, stop) = (done.clone(), Arc::clone(stop));
+        let (results, stop) = (results.clone(), Arc::clone(stop));
         let work = move || {
             if let Ok(served) = assigned.recv() {
-                work(&served, &done, &stop);
+                work(&served, &results, &stop);
             }
         };
         match Builder::new().name(format!("tblb-poll-{index}")).stack_size(STACK).spawn(work) {
@@ -168,17 +194,18 @@ pub(crate) fn start<M: From<Done> + Send + 'static>(
     Ok((Lanes(std::array::from_fn(|lane| inputs[lane].clone())), threads))
 }
 
-fn work<M: From<Done>>(served: &Served, done: &Sender<M>, stop: &Stop) {
+fn work(served: &Served, results: &Results, stop: &Stop) {
     let mut chunk = vec![0; CHUNK];
     while let Some(job) = served.next() {
-        if stop.is_said() || done.send(M::from(poll(job, &mut chunk))).is_err() {
+        let at = job.at;
+        if stop.is_said() || !results.put(poll(job, &mut chunk), at) {
             return;
         }
     }
 }
 
 fn poll(job: Job, chunk: &mut [u8]) -> Done {
-    let Job { key, generation, mut client, lane, within } = job;
+    let Job { key, generation, mut client, lane, within, .. } = job;
     let start = Instant::now();
     let (client, outcome) = match caught(|| client.poll(within, chunk)) {
         Ok(outcome) => (Some(client), outcome),

@@ -1,11 +1,11 @@
 //! The poller as its owner sees it.
 
-use crate::lanes::{self, Done, STACK};
+use crate::lanes::{self, Results, STACK};
 use crate::schedule::Scheduler;
 use crate::state::State;
 use crate::stop::Stop;
 use crate::target::Target;
-use crossbeam_channel::{Sender, unbounded};
+use crossbeam_channel::{Sender, bounded, unbounded};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -36,7 +36,7 @@ pub trait Sink: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Poller {
     shared: Arc<Shared>,
-    messages: Sender<Message>,
+    wake: Sender<()>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -50,12 +50,12 @@ impl Poller {
     pub fn start(sink: Arc<dyn Sink>, threads: usize) -> io::Result<Poller> {
         let stop = Arc::new(Stop::new()?);
         let shared = Arc::new(Shared { sink, stop: Arc::clone(&stop), targets: Mutex::default() });
-        let (messages, received) = unbounded();
-        let pollers = threads.clamp(2, MAX_THREADS) - 1;
-        let (lanes, threads) = lanes::start(pollers, &messages, &stop)?;
+        let ((done, collected), (wake, woken)) = (unbounded(), bounded(1));
+        let results = Results { done, wake: wake.clone() };
+        let (lanes, threads) = lanes::start(threads.clamp(2, MAX_THREADS) - 1, &results, &stop)?;
         // From here on, dropping the poller ends the threads.
-        let mut poller = Poller { shared: Arc::clone(&shared), messages, threads };
-        let mut scheduler = Scheduler::new(shared, lanes, received);
+        let mut poller = Poller { shared: Arc::clone(&shared), wake, threads };
+        let mut scheduler = Scheduler::new(shared, lanes, collected, woken);
         let scheduler =
             Builder::new().name("tblb-schedule".into()).stack_size(STACK).spawn(move || scheduler.run())?;
         poller.threads.push(scheduler);
@@ -70,13 +70,18 @@ impl Poller {
     /// Sets whom to poll, instead of those before. Of several with one key, the last counts.
     pub fn set_targets(&self, targets: Vec<Target>) {
         *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = Some(targets);
-        let _ = self.messages.send(Message::Look);
+        self.wake();
     }
 
     /// Makes the threads end soon, polls under way too; does not wait for it.
     pub fn stop(&self) {
         self.shared.stop.say();
-        let _ = self.messages.send(Message::Look);
+        self.wake();
+    }
+
+    /// Makes the scheduler look up. If the channel is full, it is about to.
+    fn wake(&self) {
+        let _ = self.wake.try_send(());
     }
 
     /// Stops, and waits until all threads have ended.
@@ -91,21 +96,6 @@ impl Poller {
 impl Drop for Poller {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// What wakes the scheduler.
-#[derive(Debug)]
-pub(crate) enum Message {
-    /// A poll is done.
-    Done(Box<Done>),
-    /// There are new targets, or it is over.
-    Look,
-}
-
-impl From<Done> for Message {
-    fn from(done: Done) -> Self {
-        Message::Done(Box::new(done))
     }
 }
 

@@ -1,8 +1,8 @@
 //! When which engine is polled.
 
 use crate::client::Client;
-use crate::lanes::{Job, Lane, Lanes, caught};
-use crate::poller::{Message, Shared};
+use crate::lanes::{COLLECT, Done, Job, Lane, Lanes, caught};
+use crate::poller::Shared;
 use crate::state::{State, Told};
 use crate::target::Target;
 use crate::tls::Configs;
@@ -18,8 +18,8 @@ use tblb_core::fault::Fault;
 const RENEWAL: Duration = Duration::from_millis(200);
 
 /// Polls that are due within this time are begun together, so that a thousand engines do not mean a thousand
-/// wake-ups a second. It is small against the jitter.
-const TOGETHER: Duration = Duration::from_millis(3);
+/// wake-ups a second. It is a tenth of the default interval's jitter.
+const TOGETHER: Duration = COLLECT;
 
 /// First polls are spread over the interval, so that they do not come at once ever after; but no longer than this,
 /// for until then an engine counts as unknown.
@@ -34,7 +34,8 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 pub(crate) struct Scheduler {
     shared: Arc<Shared>,
     lanes: Lanes,
-    messages: Receiver<Message>,
+    done: Receiver<Done>,
+    woken: Receiver<()>,
     configs: Arc<Configs>,
     engines: HashMap<u64, Polled>,
     /// The keys of polls under way, those of targets that were since replaced too: no engine is asked twice at a
@@ -46,6 +47,8 @@ pub(crate) struct Scheduler {
     /// Whether the lease is held; if not, nothing is polled and nothing is told.
     held: bool,
     renewal: Instant,
+    /// When to look for results, if nobody wakes us before.
+    collect: Option<Instant>,
 }
 
 /// What is known of a target.
@@ -62,11 +65,12 @@ struct Polled {
 }
 
 impl Scheduler {
-    pub fn new(shared: Arc<Shared>, lanes: Lanes, messages: Receiver<Message>) -> Scheduler {
+    pub fn new(shared: Arc<Shared>, lanes: Lanes, done: Receiver<Done>, woken: Receiver<()>) -> Scheduler {
         Scheduler {
             shared,
             lanes,
-            messages,
+            done,
+            woken,
             configs: Arc::default(),
             engines: HashMap::new(),
             under_way: HashSet::new(),
@@ -74,6 +78,7 @@ impl Scheduler {
             generations: 0,
             held: false,
             renewal: Instant::now(),
+            collect: None,
         }
     }
 
@@ -92,16 +97,20 @@ impl Scheduler {
         if let Some(targets) = self.shared.new_targets() {
             self.replace(targets);
         }
+        self.collect();
         if self.held {
             self.begin(Instant::now() + TOGETHER);
         }
-        let next = self.due.peek().filter(|_| self.held).map_or(self.renewal, |Reverse((due, _))| *due);
-        if let Ok(message) = self.messages.recv_deadline(next.min(self.renewal)) {
-            self.take(message);
-            // Not without end: the lease has to be renewed.
-            for message in self.messages.try_iter().take(100).collect::<Vec<_>>() {
-                self.take(message);
-            }
+        let due = self.due.peek().filter(|_| self.held).map(|Reverse((due, _))| *due);
+        let next = [due, self.collect].into_iter().flatten().fold(self.renewal, Instant::min);
+        // Woken or not: all that there may be is looked at.
+        let _ = self.woken.recv_deadline(next);
+    }
+
+    fn collect(&mut self) {
+        self.collect = self.collect.filter(|&collect| collect > Instant::now());
+        while let Ok(done) = self.done.try_recv() {
+            self.take(done);
         }
     }
 
@@ -164,12 +173,17 @@ impl Scheduler {
             let client = polled.client.take();
             let client = client
                 .unwrap_or_else(|| Box::new(Client::new(&polled.target, &self.configs, &self.shared.stop)));
-            self.lanes.send(polled.job(key, client));
+            let job = polled.job(key, client);
+            self.send(job);
         }
     }
 
-    fn take(&mut self, message: Message) {
-        let Message::Done(done) = message else { return };
+    fn send(&mut self, job: Job) {
+        self.collect = Some(job.at + COLLECT);
+        self.lanes.send(job);
+    }
+
+    fn take(&mut self, done: Done) {
         if self.shared.stop.is_said() {
             return; // it was broken off
         }
@@ -182,8 +196,8 @@ impl Scheduler {
                 if late && done.within < polled.target.settings.timeout {
                     polled.lane = done.lane.next();
                     self.under_way.insert(key);
-                    self.lanes.send(polled.job(key, client));
-                    return;
+                    let job = polled.job(key, client);
+                    return self.send(job);
                 }
                 polled.client = Some(client);
             }
@@ -216,7 +230,7 @@ impl Polled {
 
     fn job(&self, key: u64, client: Box<Client>) -> Job {
         let within = self.lane.within(self.target.settings.timeout);
-        Job { key, generation: self.generation, client, lane: self.lane, within }
+        Job { key, generation: self.generation, client, lane: self.lane, within, at: Instant::now() }
     }
 
     /// Draws from a poll when the next one is due, and in which lane.

@@ -1,5 +1,7 @@
 //! What comes of the answers that engines may give.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 #[allow(dead_code, reason = "each test file uses a part of it")]
 mod support;
 

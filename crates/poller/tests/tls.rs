@@ -1,5 +1,7 @@
 //! Engines that are reached by https.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 #[allow(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
