@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod demo;
 pub mod engine;
 pub mod node;
 mod random;

@@ -86,14 +86,9 @@ pub fn run(args: &Args) -> Ended {
 
 fn report(outcome: &Outcome) -> String {
     let mut times = table::new(["ms", "mean", "median", "P99"]);
-    let row = |name: &str, summary: Option<Summary>| match summary {
-        Some(of) => vec![
-            name.to_owned(),
-            format!("{:.1}", of.mean),
-            format!("{:.1}", of.p50),
-            format!("{:.1}", of.p99),
-        ],
-        None => vec![name.to_owned(), "–".to_owned(), "–".to_owned(), "–".to_owned()],
+    let row = |name: &str, summary: Option<Summary>| {
+        let of = |part: fn(Summary) -> f64| table::number(summary.map(part), 1);
+        [name.to_owned(), of(|ms| ms.mean), of(|ms| ms.p50), of(|ms| ms.p99)]
     };
     times.add_row(row("TTFT", outcome.ttft_ms()));
     times.add_row(row("TPOT", outcome.tpot_ms()));

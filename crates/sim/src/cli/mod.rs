@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod demo;
 mod engine;
 
 mod load;
@@ -29,6 +30,7 @@ enum Command {
     Engine(engine::Args),
     Score(score::Args),
     Load(load::Args),
+    Demo(demo::Args),
 }
 
 /// Reads the arguments and runs the subcommand.
@@ -37,5 +39,6 @@ pub fn run() -> Ended {
         Command::Engine(args) => engine::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Demo(args) => demo::run(&args),
     }
 }

@@ -12,3 +12,8 @@ pub fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
     }
     table
 }
+
+/// A number with so many digits after the point; a dash if it is not known.
+pub fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+}

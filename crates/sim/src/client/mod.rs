@@ -4,6 +4,7 @@
 
 mod connection;
 mod exchange;
+mod fetch;
 mod outcome;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::workload::{Length, Lengths, Workload};
 use connection::Target;
+pub use fetch::get;
 pub use outcome::{Outcome, Record};
 
 /// How requests follow each other.
