@@ -1,2 +1,14 @@
 //! The core of tblb: what is decided, without I/O, clock, threads or nginx.
 #![forbid(unsafe_code)]
+
+pub mod algorithm;
+pub mod board;
+pub mod config;
+pub mod engine;
+pub mod exposition;
+pub mod fault;
+pub mod load;
+pub mod picker;
+pub mod reason;
+pub mod scores;
+pub mod status;

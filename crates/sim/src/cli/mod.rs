@@ -2,8 +2,10 @@
 
 mod demo;
 mod engine;
+
 mod load;
 mod progress;
+mod score;
 mod signals;
 mod table;
 
@@ -26,6 +28,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Engine(engine::Args),
+    Score(score::Args),
     Load(load::Args),
     Demo(demo::Args),
 }
@@ -34,6 +37,7 @@ enum Command {
 pub fn run() -> Ended {
     match Cli::parse().command {
         Command::Engine(args) => engine::run(&args),
+        Command::Score(args) => score::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

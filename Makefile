@@ -1,0 +1,52 @@
+# What one does with tblb. Each target installs what it lacks (Debian and Ubuntu) and builds what it needs;
+# the work is done by scripts/, and docs/building.md tells more.
+#
+# NGINX=installed (the default) or vendored, the nginx 1.28 that the crate nginx-src brings.
+# NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=… for any other from 1.22 to 1.31.
+
+NGINX ?= installed
+PROFILE ?= release
+export NGINX_SOURCE_DIR NGINX_BUILD_DIR PROFILE
+# nginx itself takes a variable NGINX, for the sockets that a former nginx left to it.
+unexport NGINX
+# cargo and nginx's own make spread over the cores by themselves.
+.NOTPARALLEL:
+
+.PHONY: help setup build demo real test check bench install uninstall clean
+
+help: ## print this
+	@echo "make TARGET [NGINX=installed|vendored] [NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…] [PROFILE=release|dev]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what is missing to build and test: nginx and its headers, libclang, a C compiler, Rust
+	@scripts/setup.sh
+
+build: setup ## build ngx_http_upstream_tblb_module.so into target/nginx-VERSION/
+	@scripts/build.sh $(NGINX)
+
+demo: build ## show least_conn and tblb side by side before unequal engines, in under two minutes
+	@scripts/demo.sh $(NGINX)
+
+real: build ## the same before two real vLLM servers on this machine's CPU, which it installs into .real/ (6 GB)
+	@tests/real/setup.sh
+	@scripts/real.sh $(NGINX)
+
+test: setup ## test the crates, then the module in the installed and in the vendored nginx
+	@scripts/build.sh installed
+	@scripts/build.sh vendored
+	@scripts/test.sh
+
+check: setup ## check format, lints, licences and documentation
+	@scripts/check.sh
+
+bench: setup ## run the benchmarks of the crates
+	@scripts/cargo.sh bench
+
+install: build ## put the module where that nginx looks for modules, and enable it (DESTDIR=, MODULES_DIR=)
+	@scripts/install.sh install $(NGINX)
+
+uninstall: ## take it away again
+	@scripts/install.sh uninstall $(NGINX)
+
+clean: ## remove target/
+	rm -rf target

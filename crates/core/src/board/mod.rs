@@ -1,0 +1,273 @@
+//! The board: what the poller learnt of each peer and what the workers count of their requests, in a zone that
+//! all worker processes share.
+//!
+//! The board is a view of a slice of atomic words, so that none of it needs `unsafe`; the shell casts the zone
+//! to that slice once. Any words at all are a board or are refused: nothing here panics or loops on what it
+//! reads.
+//!
+//! # Why no lock
+//!
+//! - A *sample* has one writer, the poller that holds the [lease](Lease), and is written beside the one before
+//!   it; readers take the newer one and notice if the writer came round again. A writer that is killed leaves
+//!   the last whole sample in place.
+//! - An *in-flight count* has one writer, its worker process, in a [row](Row) of its own; readers add the rows.
+//! - All other words are counters that only grow; several workers add to them with atomic additions.
+//! - A slot is claimed for a peer by one compare-and-swap of its key.
+//!
+//! # Layout, in words of 64 bits
+//!
+//! header, then a record for each upstream, then the slots, then the rows.
+
+mod lease;
+mod row;
+mod slot;
+mod ttft;
+
+pub use lease::{Holder, Lease};
+pub use row::Row;
+pub use slot::{FAULTS, Outcome, Sample, Slot, Totals};
+pub use ttft::{BUCKETS, Histogram};
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
+/// carried over.
+const MAGIC: u64 = u64::from_be_bytes(*b"tblb0001");
+
+const HEADER: usize = 16;
+const UPSTREAM: usize = 8;
+
+/// Words of the header.
+mod header {
+    pub const MAGIC: usize = 0;
+    pub const UPSTREAMS: usize = 1;
+    pub const SLOTS: usize = 2;
+    pub const ROWS: usize = 3;
+    pub const LEASE: usize = 4; // two words
+    pub const REFUSED: usize = 7;
+    pub const THREADS: usize = 8;
+}
+
+/// The key of something that has these names: the same in all processes of one build, and never 0.
+pub fn key(names: &[&[u8]]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    names.hash(&mut hasher);
+    hasher.finish().max(1)
+}
+
+/// Words of an upstream's record.
+mod upstream_word {
+    pub const VERSION: usize = 0;
+    pub const KEY: usize = 1;
+}
+
+/// How many records a board has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Shape {
+    /// Upstreams with a `tblb` directive.
+    pub upstreams: usize,
+    /// Peers that there is room for.
+    pub slots: usize,
+    /// Worker processes.
+    pub rows: usize,
+}
+
+impl Shape {
+    /// The words that such a board takes, or None if that overflows.
+    pub fn words(&self) -> Option<usize> {
+        let row = row::HEADER.checked_add(self.slots)?;
+        HEADER
+            .checked_add(self.upstreams.checked_mul(UPSTREAM)?)?
+            .checked_add(self.slots.checked_mul(slot::WORDS)?)?
+            .checked_add(self.rows.checked_mul(row)?)
+    }
+
+    fn slots_at(&self) -> usize {
+        HEADER + self.upstreams * UPSTREAM
+    }
+
+    fn rows_at(&self) -> usize {
+        self.slots_at() + self.slots * slot::WORDS
+    }
+}
+
+/// A view of a board.
+#[derive(Debug, Clone, Copy)]
+pub struct Board<'a> {
+    words: &'a [AtomicU64],
+    shape: Shape,
+}
+
+impl<'a> Board<'a> {
+    /// Makes an empty board of `words`, which must be all 0; None if they are too few.
+    pub fn format(words: &'a [AtomicU64], shape: Shape) -> Option<Self> {
+        if words.len() < shape.words()? {
+            return None;
+        }
+        words[header::UPSTREAMS].store(shape.upstreams as u64, Relaxed);
+        words[header::SLOTS].store(shape.slots as u64, Relaxed);
+        words[header::ROWS].store(shape.rows as u64, Relaxed);
+        words[header::MAGIC].store(MAGIC, Relaxed);
+        Some(Board { words, shape })
+    }
+
+    /// The board that `words` hold; None if they hold none, or one that is longer than they are.
+    pub fn open(words: &'a [AtomicU64]) -> Option<Self> {
+        let word = |i: usize| words.get(i).map(|w| w.load(Relaxed));
+        let count = |i: usize| word(i).and_then(|n| usize::try_from(n).ok());
+        let shape = Shape {
+            upstreams: count(header::UPSTREAMS)?,
+            slots: count(header::SLOTS)?,
+            rows: count(header::ROWS)?,
+        };
+        (word(header::MAGIC)? == MAGIC && shape.words()? <= words.len()).then_some(Board { words, shape })
+    }
+
+    /// How many records there are.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The right to poll.
+    pub fn lease(&self) -> Lease<'a> {
+        Lease::new(&self.words[header::LEASE..header::LEASE + lease::WORDS])
+    }
+
+    /// Slot number `index`.
+    pub fn slot(&self, index: usize) -> Option<Slot<'a>> {
+        let at = self.shape.slots_at() + (index < self.shape.slots).then_some(index)? * slot::WORDS;
+        self.words.get(at..at + slot::WORDS).map(Slot::new)
+    }
+
+    /// All slots with their numbers.
+    pub fn slots(&self) -> impl Iterator<Item = (usize, Slot<'a>)> + use<'a> {
+        let board = *self;
+        (0..self.shape.slots).filter_map(move |i| board.slot(i).map(|slot| (i, slot)))
+    }
+
+    /// The row of worker number `index`.
+    pub fn row(&self, index: usize) -> Option<Row<'a>> {
+        let length = row::HEADER + self.shape.slots;
+        let at = self.shape.rows_at() + (index < self.shape.rows).then_some(index)? * length;
+        self.words.get(at..at + length).map(Row::new)
+    }
+
+    /// All rows.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        let board = *self;
+        (0..self.shape.rows).filter_map(move |i| board.row(i))
+    }
+
+    /// Requests of all workers that are now at the peer of slot `index`.
+    pub fn in_flight(&self, index: usize) -> u64 {
+        self.rows().map(|row| row.in_flight(index)).fold(0, u64::saturating_add)
+    }
+
+    /// The slot of the peer `key` (not 0), claimed for `upstream` if it has none yet; None if all are taken,
+    /// which is counted. A slot that another process claims for the same peer at the same time is found.
+    pub fn claim(&self, key: u64, upstream: usize, now: u64) -> Option<usize> {
+        if let Some(index) = self.find(key) {
+            return Some(index);
+        }
+        for (index, slot) in self.probe(key) {
+            match slot.claim(key, upstream, now) {
+                Ok(()) => return Some(index),
+                Err(taken) if taken == key => return Some(index),
+                Err(_) => {}
+            }
+        }
+        self.words[header::REFUSED].fetch_add(1, Relaxed);
+        None
+    }
+
+    /// The slot of the peer `key`, None if it has none.
+    pub fn find(&self, key: u64) -> Option<usize> {
+        self.probe(key).find(|(_, slot)| slot.key() == key).map(|(index, _)| index)
+    }
+
+    /// The slots in the order in which `key` looks for its own: all processes look in the same.
+    fn probe(&self, key: u64) -> impl Iterator<Item = (usize, Slot<'a>)> + use<'a> {
+        let board = *self;
+        let slots = self.shape.slots;
+        let start = (key % slots.max(1) as u64) as usize;
+        (0..slots).filter_map(move |i| {
+            let index = (start + i) % slots;
+            board.slot(index).map(|slot| (index, slot))
+        })
+    }
+
+    /// Peers that found no free slot so far.
+    pub fn refused(&self) -> u64 {
+        self.words[header::REFUSED].load(Relaxed)
+    }
+
+    /// The threads that poll now.
+    pub fn threads(&self) -> u64 {
+        self.words[header::THREADS].load(Relaxed)
+    }
+
+    /// Says how many threads poll now.
+    pub fn set_threads(&self, n: u64) {
+        self.words[header::THREADS].store(n, Relaxed);
+    }
+
+    /// A number that changes whenever a sample of `upstream` does; 0 for an upstream that there is not.
+    pub fn version(&self, upstream: usize) -> u64 {
+        self.version_word(upstream).map_or(0, |word| word.load(std::sync::atomic::Ordering::Acquire))
+    }
+
+    fn version_word(&self, upstream: usize) -> Option<&'a AtomicU64> {
+        self.upstream_word(upstream, upstream_word::VERSION)
+    }
+
+    fn upstream_word(&self, upstream: usize, word: usize) -> Option<&'a AtomicU64> {
+        (upstream < self.shape.upstreams).then(|| self.words.get(HEADER + upstream * UPSTREAM + word))?
+    }
+
+    /// Writes the outcome of a poll into slot `index`. Only the holder of the lease may call it.
+    pub fn publish(&self, index: usize, outcome: &Outcome) {
+        let Some(slot) = self.slot(index) else { return };
+        slot.publish(outcome);
+        if let Some(word) = self.version_word(slot.upstream()) {
+            word.fetch_add(1, std::sync::atomic::Ordering::Release);
+        }
+    }
+
+    /// Frees the slots of peers that nobody has seen for `grace` ms and at which there is no request.
+    pub fn reclaim(&self, now: u64, grace: u64) -> usize {
+        let unused = |(index, slot): &(usize, Slot)| {
+            slot.key() != 0 && now.saturating_sub(slot.seen_at()) > grace && self.in_flight(*index) == 0
+        };
+        self.slots().filter(unused).map(|(_, slot)| slot.clear()).count()
+    }
+
+    /// The key of the upstream's name, 0 for an upstream that there is not.
+    pub fn upstream_key(&self, upstream: usize) -> u64 {
+        self.upstream_word(upstream, upstream_word::KEY).map_or(0, |word| word.load(Relaxed))
+    }
+
+    /// Says the key of the upstream's name.
+    pub fn set_upstream_key(&self, upstream: usize, key: u64) {
+        if let Some(word) = self.upstream_word(upstream, upstream_word::KEY) {
+            word.store(key, Relaxed);
+        }
+    }
+
+    /// Copies from `old`, the board before a reload, what is known of the peers of the upstreams that have the
+    /// same keys. The lease comes along, so that nobody polls before the old poller's heartbeat has run out.
+    pub fn carry_over(&self, old: &Board, now: u64) {
+        let number_here =
+            |key| (0..self.shape.upstreams).find(|number| key != 0 && self.upstream_key(*number) == key);
+        for (_, slot) in old.slots().filter(|(_, slot)| slot.key() != 0) {
+            let Some(number) = number_here(old.upstream_key(slot.upstream())) else { continue };
+            if let Some(new) = self.claim(slot.key(), number, now).and_then(|index| self.slot(index)) {
+                new.copy_from(&slot, number);
+            }
+        }
+        self.lease().copy_from(&old.lease());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! A slot: what is known of one peer.
+
+use super::ttft::{self, Histogram};
+use crate::load::Load;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+    fence,
+};
+
+/// Kinds of fault that there is room for.
+pub const FAULTS: usize = 32;
+
+/// Words of one sample: time, waiting, running, cache, engine.
+const SAMPLE: usize = 5;
+
+/// Words of a slot.
+mod word {
+    use super::{FAULTS, SAMPLE, ttft};
+    pub const KEY: usize = 0;
+    pub const UPSTREAM: usize = 1;
+    pub const SEEN_AT: usize = 2;
+    pub const VERSION: usize = 3;
+    pub const SAMPLES: usize = 4; // two of them
+    pub const LAST_FAULT: usize = SAMPLES + 2 * SAMPLE;
+    pub const POLLED_AT: usize = LAST_FAULT + 1;
+    pub const TOOK: usize = LAST_FAULT + 2;
+    pub const POLLS: usize = LAST_FAULT + 3;
+    pub const FAULT_COUNTS: usize = LAST_FAULT + 4;
+    pub const PICKS: usize = FAULT_COUNTS + FAULTS;
+    pub const COMPLETIONS: usize = PICKS + 1;
+    pub const FAILURES: usize = PICKS + 2;
+    pub const ABORTS: usize = PICKS + 3;
+    pub const TTFT: usize = PICKS + 4;
+    pub const END: usize = TTFT + ttft::WORDS;
+}
+
+/// Words of a slot, in whole cache lines.
+pub(super) const WORDS: usize = word::END.next_multiple_of(8);
+
+/// What a poll ended in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// When it ended, in ms of the monotonic clock.
+    pub at: u64,
+    /// How long it took, in µs.
+    pub took: u64,
+    /// The number of the engine's row in the table and what it reported, or the number of the fault.
+    pub result: Result<(u8, Load), u8>,
+}
+
+/// The last good answer of an engine.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// When it came, in ms of the monotonic clock.
+    pub at: u64,
+    /// The number of the engine's row in the table.
+    pub engine: u8,
+    /// What it said.
+    pub load: Load,
+}
+
+impl Sample {
+    /// Its age in ms; 0 for one that seems to come from the future.
+    pub fn age(&self, now: u64) -> u64 {
+        now.saturating_sub(self.at)
+    }
+}
+
+/// What the workers counted of their requests to a peer, since the first start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Times that it was picked.
+    pub picks: u64,
+    /// Answers that came whole.
+    pub completions: u64,
+    /// Tries that failed: no connection, an error of the engine (5xx), an answer that broke off.
+    pub failures: u64,
+    /// Requests that the client gave up.
+    pub aborts: u64,
+}
+
+/// A view of one slot.
+#[derive(Debug, Clone, Copy)]
+pub struct Slot<'a>(&'a [AtomicU64]);
+
+impl<'a> Slot<'a> {
+    /// `words` are [`WORDS`] long.
+    pub(super) fn new(words: &'a [AtomicU64]) -> Self {
+        Slot(words)
+    }
+
+    fn get(&self, word: usize) -> u64 {
+        self.0[word].load(Relaxed)
+    }
+
+    fn set(&self, word: usize, value: u64) {
+        self.0[word].store(value, Relaxed);
+    }
+
+    fn add(&self, word: usize) {
+        self.0[word].fetch_add(1, Relaxed);
+    }
+
+    /// The key of its peer, 0 if it is free.
+    pub fn key(&self) -> u64 {
+        self.0[word::KEY].load(Acquire)
+    }
+
+    /// The number of the peer's upstream.
+    pub fn upstream(&self) -> usize {
+        usize::try_from(self.get(word::UPSTREAM)).unwrap_or(usize::MAX)
+    }
+
+    /// When the peer was last seen in its upstream, in ms.
+    pub fn seen_at(&self) -> u64 {
+        self.get(word::SEEN_AT)
+    }
+
+    /// Says that the peer is in its upstream.
+    pub fn see(&self, now: u64) {
+        self.set(word::SEEN_AT, now);
+    }
+
+    /// Takes a free slot, or says whose it is. `upstream` and the time are written after the key: who reads
+    /// them in between sees those of nobody, for a moment and without harm.
+    pub(super) fn claim(&self, key: u64, upstream: usize, now: u64) -> Result<(), u64> {
+        self.0[word::KEY].compare_exchange(0, key, AcqRel, Acquire)?;
+        self.set(word::UPSTREAM, upstream as u64);
+        self.set(word::SEEN_AT, now);
+        Ok(())
+    }
+
+    /// Frees the slot. The key goes last, so that nobody claims a slot that still holds another's numbers.
+    pub(super) fn clear(&self) {
+        self.0[word::KEY + 1..].iter().for_each(|word| word.store(0, Relaxed));
+        self.0[word::KEY].store(0, Release);
+    }
+
+    /// Takes all from `old` but key, upstream number and the time it was seen.
+    pub(super) fn copy_from(&self, old: &Slot, upstream: usize) {
+        for (new, old) in self.0.iter().zip(old.0).skip(word::VERSION) {
+            new.store(old.load(Relaxed), Relaxed);
+        }
+        self.set(word::UPSTREAM, upstream as u64);
+    }
+
+    /// Writes what a poll ended in; one writer at a time.
+    pub(super) fn publish(&self, outcome: &Outcome) {
+        self.set(word::POLLED_AT, outcome.at);
+        self.set(word::TOOK, outcome.took);
+        self.add(word::POLLS);
+        match outcome.result {
+            Ok((engine, load)) => {
+                self.set(word::LAST_FAULT, 0);
+                self.write_sample(&Sample { at: outcome.at, engine, load });
+            }
+            Err(fault) => {
+                self.set(word::LAST_FAULT, u64::from(fault) + 1);
+                if usize::from(fault) < FAULTS {
+                    self.add(word::FAULT_COUNTS + usize::from(fault));
+                }
+            }
+        }
+    }
+
+    /// Writes beside the newest sample, then makes that the newest.
+    fn write_sample(&self, sample: &Sample) {
+        let next = self.get(word::VERSION).wrapping_add(1);
+        // Readers that see any of what follows also see that the version moves on (see `sample`).
+        fence(Release);
+        let at = sample_at(next);
+        self.set(at, sample.at);
+        self.set(at + 1, bits(sample.load.waiting));
+        self.set(at + 2, bits(sample.load.running));
+        self.set(at + 3, bits(sample.load.cache));
+        self.set(at + 4, u64::from(sample.engine));
+        self.0[word::VERSION].store(next, Release);
+    }
+
+    /// The newest sample; None if there is none yet, or if the writer overtook three times in a row.
+    pub fn sample(&self) -> Option<Sample> {
+        for _ in 0..3 {
+            let version = self.0[word::VERSION].load(Acquire);
+            if version == 0 {
+                return None;
+            }
+            let at = sample_at(version);
+            let sample = Sample {
+                at: self.get(at),
+                engine: self.get(at + 4) as u8,
+                load: Load {
+                    waiting: number(self.get(at + 1)),
+                    running: number(self.get(at + 2)),
+                    cache: number(self.get(at + 3)),
+                },
+            };
+            // The words read above belong to `version` unless a writer has come round to this half, and before
+            // it did that it had published the version after ours.
+            fence(Acquire);
+            if self.0[word::VERSION].load(Relaxed) == version {
+                return Some(sample);
+            }
+        }
+        None
+    }
+
+    /// The number of the fault that the last poll ended in, None if it was a good one or there was none.
+    pub fn last_fault(&self) -> Option<u8> {
+        self.get(word::LAST_FAULT).checked_sub(1).and_then(|fault| u8::try_from(fault).ok())
+    }
+
+    /// When the last poll ended (ms), how long it took (µs), and how many there were; None before the first.
+    pub fn last_poll(&self) -> Option<(u64, u64, u64)> {
+        let polls = self.get(word::POLLS);
+        (polls > 0).then(|| (self.get(word::POLLED_AT), self.get(word::TOOK), polls))
+    }
+
+    /// How often polls ended in the fault of that number.
+    pub fn faults(&self, fault: u8) -> u64 {
+        if usize::from(fault) < FAULTS { self.get(word::FAULT_COUNTS + usize::from(fault)) } else { 0 }
+    }
+
+    /// Counts a pick.
+    pub fn count_pick(&self) {
+        self.add(word::PICKS);
+    }
+
+    /// Counts an answer that came whole.
+    pub fn count_completion(&self) {
+        self.add(word::COMPLETIONS);
+    }
+
+    /// Counts a try that failed.
+    pub fn count_failure(&self) {
+        self.add(word::FAILURES);
+    }
+
+    /// Counts a request that the client gave up.
+    pub fn count_abort(&self) {
+        self.add(word::ABORTS);
+    }
+
+    /// What was counted so far.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            picks: self.get(word::PICKS),
+            completions: self.get(word::COMPLETIONS),
+            failures: self.get(word::FAILURES),
+            aborts: self.get(word::ABORTS),
+        }
+    }
+
+    /// The times to the first body byte.
+    pub fn ttft(&self) -> Histogram<'a> {
+        Histogram::new(&self.0[word::TTFT..word::TTFT + ttft::WORDS])
+    }
+}
+
+/// Where the sample of a version stands.
+fn sample_at(version: u64) -> usize {
+    word::SAMPLES + if version % 2 == 0 { 0 } else { SAMPLE }
+}
+
+/// An unknown number is kept as NaN, which no known one is.
+fn bits(value: Option<f64>) -> u64 {
+    value.unwrap_or(f64::NAN).to_bits()
+}
+
+fn number(bits: u64) -> Option<f64> {
+    Some(f64::from_bits(bits)).filter(|x| x.is_finite() && *x >= 0.0)
+}

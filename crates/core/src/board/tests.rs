@@ -1,0 +1,187 @@
+use super::*;
+use crate::load::Load;
+use proptest::prelude::*;
+
+const SHAPE: Shape = Shape { upstreams: 2, slots: 5, rows: 3 };
+
+fn zone(shape: Shape) -> Vec<AtomicU64> {
+    (0..shape.words().unwrap()).map(|_| AtomicU64::new(0)).collect()
+}
+
+fn load(x: f64) -> Load {
+    Load { waiting: Some(x), running: None, cache: Some(x / 10.0) }
+}
+
+fn good(at: u64, x: f64) -> Outcome {
+    Outcome { at, took: 1500, result: Ok((1, load(x))) }
+}
+
+#[test]
+fn a_sample_comes_back_and_changes_the_version_of_its_upstream() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let index = board.claim(77, 1, 10).unwrap();
+    let slot = board.slot(index).unwrap();
+    assert_eq!(slot.sample(), None);
+    assert_eq!(slot.last_poll(), None);
+    for x in [1.0, 2.0, 3.0] {
+        let before = (board.version(0), board.version(1));
+        board.publish(index, &good(1000, x));
+        assert_eq!(slot.sample(), Some(Sample { at: 1000, engine: 1, load: load(x) }));
+        assert_eq!((board.version(0), board.version(1)), (before.0, before.1 + 1));
+    }
+    board.publish(index, &Outcome { at: 2000, took: 3, result: Err(4) });
+    assert_eq!(slot.sample().unwrap().at, 1000, "a fault leaves the last sample");
+    assert_eq!((slot.last_fault(), slot.faults(4), slot.faults(5)), (Some(4), 1, 0));
+    assert_eq!(slot.last_poll(), Some((2000, 3, 4)));
+}
+
+#[test]
+fn a_reader_never_sees_half_a_sample() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let index = board.claim(77, 1, 10).unwrap();
+    let slot = board.slot(index).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..200_000u32).for_each(|i| board.publish(index, &good(u64::from(i), f64::from(i)))));
+        for _ in 0..200_000 {
+            if let Some(sample) = slot.sample() {
+                assert_eq!(sample.load, load(sample.at as f64));
+            }
+        }
+    });
+}
+
+#[test]
+fn peers_keep_their_slots_and_a_full_board_says_so() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let slots: Vec<_> = (1..=5).map(|key| board.claim(key * 5, 0, 0).unwrap()).collect();
+    assert_eq!(slots, [0, 1, 2, 3, 4]);
+    assert_eq!(board.claim(15, 0, 0), Some(2));
+    assert_eq!((board.claim(99, 0, 0), board.refused()), (None, 1));
+}
+
+#[test]
+fn only_slots_of_peers_that_are_gone_and_idle_are_reclaimed() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let [seen, busy, gone] = [11, 12, 13].map(|key| board.claim(key, 0, 0).unwrap());
+    board.publish(gone, &good(5, 1.0));
+    board.slot(seen).unwrap().see(1000);
+    board.row(2).unwrap().enter(busy);
+    assert_eq!(board.reclaim(1000, 500), 1);
+    assert_eq!([11, 12, 13].map(|key| board.find(key).is_some()), [true, true, false]);
+    let again = board.claim(13, 1, 1000).unwrap();
+    assert_eq!(board.slot(again).unwrap().sample(), None, "a new peer starts with nothing known");
+}
+
+#[test]
+fn in_flight_counts_add_up_over_the_workers_and_vanish_with_one() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let rows: Vec<_> = board.rows().collect();
+    rows[0].begin(100);
+    rows[1].begin(101);
+    rows[0].enter(3);
+    rows[1].enter(3);
+    rows[1].enter(3);
+    rows[1].enter(4);
+    assert_eq!((board.in_flight(3), board.in_flight(4)), (3, 1));
+    rows[0].leave(3);
+    rows[0].leave(3);
+    assert_eq!(board.in_flight(3), 2, "a count never falls under 0");
+    rows[1].forget(100);
+    assert_eq!(board.in_flight(3), 2, "the row is another's");
+    rows[1].forget(101);
+    assert_eq!((board.in_flight(3), board.in_flight(4)), (0, 0));
+}
+
+#[test]
+fn the_lease_has_one_holder_who_loses_it_by_death_silence_or_giving_back() {
+    let words = zone(SHAPE);
+    let lease = Board::format(&words, SHAPE).unwrap().lease();
+    let alive = |_| true;
+    let first = lease.acquire(1, 1000, alive).unwrap();
+    assert_eq!(lease.acquire(2, 1100, alive), None);
+    assert!(lease.renew(first, 2400));
+    assert_eq!(lease.acquire(2, 3900, alive), None);
+    let second = lease.acquire(2, 3901, alive).unwrap();
+    assert!(!lease.renew(first, 4000), "silence");
+    let third = lease.acquire(3, 3950, |pid| pid != 2).unwrap();
+    assert!(!lease.renew(second, 4000), "death");
+    lease.release(second);
+    assert_eq!(lease.holder(), Some(third), "only the holder gives back");
+    lease.release(third);
+    let fourth = lease.acquire(1, 3951, alive).unwrap();
+    assert_ne!(fourth, first, "the same process is another holder");
+}
+
+#[test]
+fn a_reload_carries_over_what_is_known() {
+    let words = zone(SHAPE);
+    let old = Board::format(&words, SHAPE).unwrap();
+    let kept = old.claim(21, 0, 0).unwrap();
+    old.claim(22, 1, 0).unwrap();
+    [501, 502].iter().enumerate().for_each(|(number, key)| old.set_upstream_key(number, *key));
+    old.publish(kept, &good(900, 4.0));
+    old.slot(kept).unwrap().count_pick();
+    old.slot(kept).unwrap().ttft().add(20_000);
+    old.row(0).unwrap().enter(kept);
+    old.lease().acquire(1, 800, |_| true).unwrap();
+
+    let shape = Shape { upstreams: 3, slots: 4, rows: 8 };
+    let words = zone(shape);
+    let new = Board::format(&words, shape).unwrap();
+    new.set_upstream_key(2, 501);
+    new.carry_over(&old, 1000);
+    let slot = new.slot(new.find(21).unwrap()).unwrap();
+    assert_eq!((slot.upstream(), slot.seen_at()), (2, 1000));
+    assert_eq!(slot.sample().unwrap(), Sample { at: 900, engine: 1, load: load(4.0) });
+    assert_eq!((slot.totals().picks, slot.ttft().count()), (1, 1));
+    assert_eq!(new.find(22), None, "its upstream is gone");
+    assert_eq!(new.in_flight(new.find(21).unwrap()), 0, "the old workers' requests stay on the old board");
+    assert_eq!(new.lease().acquire(2, 1000, |_| true), None, "the old poller may still be at work");
+    assert!(new.lease().acquire(2, 2301, |_| true).is_some());
+}
+
+#[test]
+fn quantiles_are_right_to_nine_per_cent() {
+    let words = zone(SHAPE);
+    let ttft = Board::format(&words, SHAPE).unwrap().slot(0).unwrap().ttft();
+    assert_eq!((ttft.mean_ms(), ttft.quantile_ms(0.5)), (None, None));
+    (1..=1000).for_each(|ms| ttft.add(ms * 1000));
+    assert_eq!(ttft.mean_ms(), Some(500.5));
+    for q in [0.1, 0.5, 0.9, 0.99] {
+        let got = ttft.quantile_ms(q).unwrap();
+        assert!((got / (1000.0 * q) - 1.0).abs() < 0.09, "{q}: {got}");
+    }
+    ttft.add(0);
+    ttft.add(u64::MAX / 2);
+    assert_eq!(ttft.count(), 1002);
+    assert!(ttft.octaves().is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
+}
+
+proptest! {
+    #[test]
+    fn any_words_are_a_board_or_refused(mut raw in prop::collection::vec(any::<u64>(), 0..900), valid: bool, key: u64) {
+        if let (true, Some(header)) = (valid, raw.get_mut(..4)) {
+            header.copy_from_slice(&[MAGIC, 1, 2, 3]);
+        }
+        let words: Vec<_> = raw.into_iter().map(AtomicU64::new).collect();
+        if let Some(board) = Board::open(&words) {
+            for (index, slot) in board.slots() {
+                let _ = (slot.sample(), slot.last_fault(), slot.last_poll(), slot.totals(), board.in_flight(index));
+                let _ = (slot.ttft().quantile_ms(0.99), slot.ttft().octaves().count());
+                board.publish(index, &good(1, 1.0));
+            }
+            let _ = (board.claim(key.max(1), 7, 1), board.version(9), board.reclaim(u64::MAX, 0));
+            let _ = board.lease().acquire(3, key, |_| false);
+        }
+    }
+}
+
+#[test]
+fn there_is_room_for_every_kind_of_fault() {
+    assert!(crate::fault::Fault::ALL.len() <= FAULTS);
+}

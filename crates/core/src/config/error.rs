@@ -1,0 +1,40 @@
+//! What is wrong with a word of a directive.
+
+use std::fmt;
+
+/// A word that is wrong and what would be right, as one line without the place, which nginx adds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(String);
+
+impl Error {
+    /// A word that is none of those known.
+    pub(super) fn unknown<'a>(what: &str, word: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let known = known.map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+        Error(format!("unknown {what} \"{word}\", expected one of {known}"))
+    }
+
+    /// A value that is not what its parameter takes.
+    pub(super) fn invalid(word: &str, expected: &str) -> Self {
+        Error(format!("invalid parameter \"{word}\", expected {expected}"))
+    }
+
+    /// A weight above 0 for a signal that the algorithm never reads.
+    pub(super) fn unused_weight(algorithm: &str, signal: &str) -> Self {
+        Error(format!(
+            "the algorithm \"{algorithm}\" does not use \"{signal}\", expected \"{signal}=0\" or none"
+        ))
+    }
+
+    /// Nothing left to score by.
+    pub(super) fn no_weight(algorithm: &str) -> Self {
+        Error(format!("all weights of the algorithm \"{algorithm}\" are 0, expected one above 0"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,108 @@
+//! The configuration model: what the directives of an upstream block say. nginx and the simulator parse the same
+//! words with it.
+
+mod error;
+mod metrics;
+mod value;
+
+pub use error::Error;
+pub use metrics::{Metrics, Scheme, Verify};
+
+use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
+use crate::picker::Pick;
+use value::{non_negative, one_of, positive};
+
+/// What `tblb` says: the method of an upstream.
+#[derive(Debug, Clone)]
+pub struct Balance {
+    /// The algorithm.
+    pub algorithm: &'static Algorithm,
+    /// Its parameters.
+    pub params: Params,
+    /// How scores become a pick.
+    pub pick: Pick,
+}
+
+/// The parameters of `tblb`. `w_a`, `w_b` and `w_g` are the published names of the weights.
+const PARAMETERS: [&str; 10] =
+    ["waiting", "cache", "running", "w_a", "w_b", "w_g", "transition_point", "steepness", "power", "pick"];
+
+impl Balance {
+    /// Parses the words after `tblb`.
+    ///
+    /// # Errors
+    /// Names the word that is wrong and what would be right.
+    pub fn parse(words: &[&str]) -> Result<Self, Error> {
+        let (algorithm, parameters) = match words.split_first() {
+            Some((first, rest)) if !first.contains('=') => (named(first)?, rest),
+            _ => (algorithm::DEFAULT, words),
+        };
+        let mut balance =
+            Balance { algorithm, params: Params::new(algorithm.weights), pick: Pick::default() };
+        for word in parameters {
+            let (name, value) = parameter(word, &PARAMETERS)?;
+            balance.set(word, name, value)?;
+        }
+        balance.check()?;
+        Ok(balance)
+    }
+
+    fn set(&mut self, word: &str, name: &str, value: &str) -> Result<(), Error> {
+        let weights = &mut self.params.weights;
+        match name {
+            "waiting" | "w_a" => weights.waiting = non_negative(word, value)?,
+            "cache" | "w_b" => weights.cache = non_negative(word, value)?,
+            "running" | "w_g" => weights.running = non_negative(word, value)?,
+            "transition_point" => self.params.transition_point = positive(word, value)?,
+            "steepness" => self.params.steepness = positive(word, value)?,
+            "power" => self.params.power = positive(word, value)?,
+            _ => self.pick = one_of(word, value, &Pick::ALL)?,
+        }
+        Ok(())
+    }
+
+    /// Checks the weights together. Weights of a sum above 1 are scaled to 1: their proportions are what the
+    /// user means, and a score above 1 would be cut.
+    fn check(&mut self) -> Result<(), Error> {
+        let (name, default) = (self.algorithm.name, self.algorithm.weights);
+        let given = self.params.weights;
+        for (signal, weight, default) in [
+            ("waiting", given.waiting, default.waiting),
+            ("cache", given.cache, default.cache),
+            ("running", given.running, default.running),
+        ] {
+            if weight > 0.0 && default == 0.0 {
+                return Err(Error::unused_weight(name, signal));
+            }
+        }
+        let sum = given.sum();
+        if matches!(self.algorithm.rule, Rule::Score(_)) && sum <= 0.0 {
+            return Err(Error::no_weight(name));
+        }
+        if sum > 1.0 {
+            self.params.weights = Weights {
+                waiting: given.waiting / sum,
+                cache: given.cache / sum,
+                running: given.running / sum,
+            };
+        }
+        Ok(())
+    }
+}
+
+fn named(word: &str) -> Result<&'static Algorithm, Error> {
+    Algorithm::by_name(word).ok_or_else(|| {
+        Error::unknown("algorithm", word, algorithm::ALL.iter().map(|algorithm| algorithm.name))
+    })
+}
+
+/// Splits `name=value` and knows the name.
+fn parameter<'a>(word: &'a str, known: &[&'static str]) -> Result<(&'a str, &'a str), Error> {
+    match word.split_once('=') {
+        Some((name, value)) if known.contains(&name) => Ok((name, value)),
+        _ => Err(Error::unknown("parameter", word, known.iter().copied())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

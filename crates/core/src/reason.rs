@@ -1,0 +1,26 @@
+//! Why a peer was picked.
+
+/// The reason of a pick, as `$tblb_reason` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// By its score.
+    Score,
+    /// By least_conn: the algorithm had no usable metrics.
+    LeastConn,
+    /// By a score without metrics of its own: it was taken to be like the others.
+    Stale,
+    /// The upstream has one peer.
+    Single,
+}
+
+impl Reason {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Score => "score",
+            Reason::LeastConn => "least_conn",
+            Reason::Stale => "stale",
+            Reason::Single => "single",
+        }
+    }
+}

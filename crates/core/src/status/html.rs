@@ -1,0 +1,75 @@
+//! The status as a page to read.
+
+use super::{Peer, Status, Upstream};
+use std::fmt::Write;
+
+const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" \
+content=\"2\"><title>tblb</title>\n<style>body{font:15px system-ui,sans-serif;margin:2em;color:#222}\
+table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.3em .8em;text-align:right;border-bottom:1px solid #ddd}\
+th:first-child,td:first-child,th:nth-child(2),td:nth-child(2),th:nth-child(3),td:nth-child(3){text-align:left}\
+.stale{color:#b60}.unknown{color:#888}.fresh{color:#070}small{color:#666}\
+@media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}th,td{border-color:#444}}</style></head><body>\n";
+
+const COLUMNS: [&str; 14] = [
+    "server",
+    "engine",
+    "metrics",
+    "age, ms",
+    "waiting",
+    "running",
+    "cache",
+    "in flight",
+    "score",
+    "picks",
+    "failures",
+    "TTFT mean, ms",
+    "TTFT P99, ms",
+    "last poll",
+];
+
+pub(super) fn render(status: &Status) -> String {
+    let mut out = String::from(HEAD);
+    // Writing to a string cannot fail.
+    let _ = status.upstreams.iter().try_for_each(|one| upstream(&mut out, one));
+    let _ = writeln!(out, "<small>tblb {}</small></body></html>", status.version);
+    out
+}
+
+fn upstream(out: &mut String, upstream: &Upstream) -> std::fmt::Result {
+    let (name, poller) = (escape(&upstream.name), &upstream.poller);
+    writeln!(out, "<h2>{name} <small>{}, polling {}</small></h2>", upstream.algorithm, poller.state)?;
+    writeln!(out, "<table><tr>{}</tr>", COLUMNS.map(|column| format!("<th>{column}</th>")).concat())?;
+    upstream.peers.iter().try_for_each(|one| peer(out, one))?;
+    writeln!(out, "</table>")
+}
+
+fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
+    let server = &peer.server;
+    let marks =
+        [(server.backup, " (backup)"), (server.down, " (down)")].map(|(is, mark)| if is { mark } else { "" });
+    let cells = [
+        escape(&server.server) + &marks.concat(),
+        peer.engine.unwrap_or("–").into(),
+        format!("<span class=\"{0}\">{0}</span>", peer.state),
+        number(peer.age_ms.map(|ms| ms as f64), 0),
+        number(peer.waiting, 0),
+        number(peer.running, 0),
+        number(peer.cache, 3),
+        peer.in_flight.to_string(),
+        number(peer.score, 3),
+        peer.picks.to_string(),
+        peer.failures.to_string(),
+        number(peer.ttft_ms.mean, 1),
+        number(peer.ttft_ms.p99, 1),
+        peer.polls.fault.map_or_else(|| number(peer.polls.took_ms, 1) + " ms", str::to_owned),
+    ];
+    writeln!(out, "<tr>{}</tr>", cells.map(|cell| format!("<td>{cell}</td>")).concat())
+}
+
+fn number(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,130 @@
+//! The poller as its owner sees it.
+
+use crate::lanes::{self, Results, STACK};
+use crate::schedule::Scheduler;
+use crate::state::State;
+use crate::stop::Stop;
+use crate::target::Target;
+use crossbeam_channel::{Sender, bounded, unbounded};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+use tblb_core::engine::Reading;
+use tblb_core::fault::Fault;
+
+/// How many threads a poller has at most, the scheduler among them.
+pub const MAX_THREADS: usize = 8;
+
+/// Where readings go. All of it is called by one thread, the scheduler, never two at a time; what blocks there
+/// delays polls. A panic in it is caught and otherwise ignored (in [`Sink::hold`] it means false).
+pub trait Sink: Send + Sync + 'static {
+    /// Renews the lease, at least every 250 ms. While it says false nothing is polled, nothing is published, and
+    /// connections are closed.
+    fn hold(&self) -> bool;
+
+    /// Takes what a poll of a target gave, and how long the poll took. Never called for a target that is not in
+    /// the set that [`Poller::set_targets`] was last given, once that has returned.
+    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, took: Duration);
+
+    /// Takes a change that is worth a line in a log: from what was told before, None at first. One poll that goes
+    /// otherwise than those before is not told, only two in a row.
+    fn changed(&self, target: &Target, from: Option<State>, to: State);
+}
+
+/// The threads that poll. Dropped, they end without being waited for.
+#[derive(Debug)]
+pub struct Poller {
+    shared: Arc<Shared>,
+    wake: Sender<()>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Poller {
+    /// Starts up to `threads` threads, the scheduler among them: at least 2, at most [`MAX_THREADS`]. There is
+    /// nothing to poll until [`Poller::set_targets`]. Threads that cannot be started are done without. They inherit
+    /// the signal mask of the caller, who should have blocked all.
+    ///
+    /// # Errors
+    /// The system does not give two threads and a descriptor.
+    pub fn start(sink: Arc<dyn Sink>, threads: usize) -> io::Result<Poller> {
+        let stop = Arc::new(Stop::new()?);
+        let shared = Arc::new(Shared { sink, stop: Arc::clone(&stop), targets: Mutex::default() });
+        let ((done, collected), (wake, woken)) = (unbounded(), bounded(1));
+        let results = Results { done, wake: wake.clone() };
+        let (lanes, threads) = lanes::start(threads.clamp(2, MAX_THREADS) - 1, &results, &stop)?;
+        // From here on, dropping the poller ends the threads.
+        let mut poller = Poller { shared: Arc::clone(&shared), wake, threads };
+        let mut scheduler = Scheduler::new(shared, lanes, collected, woken);
+        let scheduler =
+            Builder::new().name("tblb-schedule".into()).stack_size(STACK).spawn(move || scheduler.run())?;
+        poller.threads.push(scheduler);
+        Ok(poller)
+    }
+
+    /// How many threads there are, the scheduler among them.
+    pub fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Sets whom to poll, instead of those before. Of several with one key, the last counts.
+    pub fn set_targets(&self, targets: Vec<Target>) {
+        *self.shared.targets.lock().unwrap_or_else(PoisonError::into_inner) = Some(targets);
+        self.wake();
+    }
+
+    /// Makes the threads end soon, polls under way too; does not wait for it.
+    pub fn stop(&self) {
+        self.shared.stop.say();
+        self.wake();
+    }
+
+    /// Makes the scheduler look up. If the channel is full, it is about to.
+    fn wake(&self) {
+        let _ = self.wake.try_send(());
+    }
+
+    /// Stops, and waits until all threads have ended.
+    pub fn join(mut self) {
+        self.stop();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What the owner and the scheduler share.
+pub(crate) struct Shared {
+    pub sink: Arc<dyn Sink>,
+    pub stop: Arc<Stop>,
+    /// Targets that the scheduler has not taken over yet.
+    targets: Mutex<Option<Vec<Target>>>,
+}
+
+impl Shared {
+    pub fn new_targets(&self) -> Option<Vec<Target>> {
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Does something while no other targets can be set; does not, and says false, if others were set already.
+    pub fn while_targets_hold<T>(&self, act: impl FnOnce() -> T) -> bool {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let hold = targets.is_none();
+        if hold {
+            act();
+        }
+        hold
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,297 @@
+//! What comes of the answers that engines may give.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+#[allow(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use support::*;
+use tblb_core::engine::Engine;
+use tblb_core::fault::Fault;
+use tblb_core::load::Load;
+use tblb_poller::{MetricsPath, Settings};
+
+const LOADED: Load = Load { waiting: Some(4.0), running: Some(4.0), cache: Some(0.4040404040404041) };
+
+#[test]
+fn a_page_is_read_over_one_connection_again_and_again() {
+    let server = Server::answering(ok(PAGE));
+    let (poller, recorder) = start(vec![target(7, server.address, &settings())]);
+    let poll = recorder.wait(7, 5);
+    let reading = poll.outcome.unwrap();
+    assert_eq!((reading.engine.name, reading.load, reading.flaw), ("vllm", LOADED, None));
+    poller.join();
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn the_request_is_what_engines_expect() {
+    let seen = Arc::new(Mutex::new(String::new()));
+    let put = Arc::clone(&seen);
+    let server = Server::start(move |mut stream| {
+        *put.lock().unwrap() = request(&mut stream)?.unwrap();
+        stream.write_all(ok(PAGE).as_bytes())
+    });
+    let path = MetricsPath::new("/engine/metrics?a=b");
+    let mut target = target(1, server.address, &Settings { path, ..settings() });
+    target.host = "llm.example:8000".into();
+    poll_once(target.clone()).outcome.unwrap();
+    let head = seen.lock().unwrap().to_lowercase();
+    assert!(head.starts_with("get /engine/metrics?a=b http/1.1\r\n"), "{head}");
+    for line in
+        ["\r\nhost: llm.example:8000\r\n", "\r\naccept-encoding: identity\r\n", "\r\nuser-agent: tblb/"]
+    {
+        assert!(head.contains(line), "{head}");
+    }
+    assert!(!head.contains("cookie") && !head.contains("connection: close"), "{head}");
+
+    // No host that a request could have: the address stands in.
+    target.host = "unix:/tmp/a b".into();
+    target.settings = Arc::new(Settings { engine: Engine::named("vllm"), ..settings() });
+    poll_once(target).outcome.unwrap();
+    let head = seen.lock().unwrap().to_lowercase();
+    assert!(head.starts_with("get /metrics http/1.1\r\n"), "{head}");
+    assert!(head.contains(&format!("\r\nhost: {}\r\n", server.address)), "{head}");
+}
+
+#[test]
+fn a_chunked_body_is_a_body() {
+    let mut answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_string();
+    for line in PAGE.split_inclusive('\n') {
+        answer += &format!("{:x}\r\n{line}\r\n", line.len());
+    }
+    let server = Server::answering(answer + "0\r\n\r\n");
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    assert_eq!(recorder.wait(1, 3).outcome.unwrap().load, LOADED);
+    poller.join();
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn an_engine_that_closes_each_connection_is_asked_over_new_ones() {
+    let server = Server::closing(format!("HTTP/1.0 200 OK\r\n\r\n{PAGE}"));
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    assert_eq!(recorder.wait(1, 3).outcome.unwrap().load, LOADED);
+    poller.join();
+    assert!(server.connections() >= 3);
+    assert!(recorder.of(1).iter().all(|poll| poll.outcome.is_ok()));
+}
+
+#[test]
+fn an_engine_that_closes_idle_connections_costs_no_poll() {
+    let server = Server::start(|mut stream| {
+        for _ in 0..2 {
+            request(&mut stream)?;
+            stream.write_all(ok(PAGE).as_bytes())?;
+        }
+        Ok(())
+    });
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    recorder.wait(1, 7);
+    poller.join();
+    assert!(server.connections() >= 3);
+    assert!(recorder.of(1).iter().all(|poll| poll.outcome.is_ok()));
+}
+
+#[test]
+fn a_connection_that_is_reset_when_it_is_used_again_costs_no_poll() {
+    // The second request of a connection is read and not answered: to the poller it looks as if the engine closed
+    // the idle connection just then.
+    let server = Server::start(|mut stream| {
+        request(&mut stream)?;
+        stream.write_all(ok(PAGE).as_bytes())?;
+        request(&mut stream).map(drop)
+    });
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    recorder.wait(1, 5);
+    poller.join();
+    assert!(recorder.of(1).iter().all(|poll| poll.outcome.is_ok()));
+}
+
+#[test]
+fn a_refused_connection() {
+    assert_eq!(poll_once(target(1, nobody(), &settings())).outcome, Err(Fault::Refused));
+}
+
+#[test]
+fn a_connection_that_is_closed_instead_of_an_answer() {
+    assert_eq!(outcome(&Server::closing("")), Err(Fault::Closed));
+    assert_eq!(outcome(&Server::closing("HTTP/1.1 200 OK\r\nContent-")), Err(Fault::Closed));
+}
+
+/// A poll of an engine that never gets done, which must end at its deadline: not before, and not seconds after.
+fn late(answer: impl Fn(&mut dyn Write) -> std::io::Result<()> + Send + Sync + 'static) {
+    let server = Server::start(move |mut stream| {
+        request(&mut stream)?;
+        answer(&mut stream)?;
+        // Until the poller has closed it.
+        request(&mut stream).map(drop)
+    });
+    let timeout = Duration::from_millis(600);
+    let poll = poll_once(target(1, server.address, &Settings { timeout, ..settings() }));
+    assert_eq!(poll.outcome, Err(Fault::Timeout));
+    assert!(poll.took >= timeout && poll.took < timeout + Duration::from_secs(5), "{:?}", poll.took);
+}
+
+/// Writes byte after byte, more often than any time-out between two reads would notice.
+fn drip(to: &mut dyn Write, bytes: &[u8]) -> std::io::Result<()> {
+    for byte in bytes {
+        to.write_all(&[*byte])?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+#[test]
+fn an_engine_that_hangs_is_left_at_the_deadline() {
+    late(|_| Ok(()));
+    late(|stream| stream.write_all(b"HTTP/1.1 200 OK\r\n"));
+    late(|stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\nvllm:num_requests_waiting 1\n")
+    });
+}
+
+#[test]
+fn an_engine_that_drips_is_left_at_the_deadline() {
+    late(|stream| drip(stream, ok(PAGE).as_bytes()));
+    late(|stream| {
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n")?;
+        drip(stream, PAGE.as_bytes())
+    });
+}
+
+#[test]
+fn statuses_that_are_not_200() {
+    for status in ["401 Unauthorized", "404 Not Found", "500 Oops", "204 No Content", "206 Partial Content"] {
+        let body = if status.starts_with("204") { "" } else { "Content-Length: 2\r\n\r\nno" };
+        let server = Server::answering(format!(
+            "HTTP/1.1 {status}\r\n{body}{}",
+            if body.is_empty() { "\r\n" } else { "" }
+        ));
+        let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+        assert_eq!(recorder.wait(1, 3).outcome, Err(Fault::Status), "{status}");
+        poller.join();
+        assert_eq!(server.connections(), 1, "{status}: the connection is good for the next poll");
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Server::answering(ok(PAGE));
+    for status in ["301 Moved", "302 Found", "307 Temporary Redirect"] {
+        let to = elsewhere.address;
+        let location =
+            format!("HTTP/1.1 {status}\r\nLocation: http://{to}/metrics\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(outcome(&Server::answering(location)), Err(Fault::Redirect));
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
+fn an_encoded_body_is_not_read() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\u{1f}abc";
+    assert_eq!(outcome(&Server::answering(head)), Err(Fault::Encoded));
+    let plain = ok(PAGE).replacen("\r\n", "\r\nContent-Encoding: identity\r\n", 1);
+    assert_eq!(outcome(&Server::answering(plain)).unwrap().load, LOADED);
+}
+
+#[test]
+fn what_is_not_http() {
+    assert_eq!(outcome(&Server::answering("SSH-2.0-OpenSSH_9.2\r\n")), Err(Fault::Protocol));
+    assert_eq!(
+        outcome(&Server::closing("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabc")),
+        Err(Fault::Protocol)
+    );
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n";
+    assert_eq!(outcome(&Server::answering(chunked)), Err(Fault::Protocol));
+}
+
+#[test]
+fn a_header_without_end() {
+    let server = Server::start(|mut stream| {
+        request(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
+        loop {
+            stream.write_all(&[b'x'; 1000])?;
+        }
+    });
+    assert_eq!(outcome(&server), Err(Fault::HeaderTooLarge));
+}
+
+#[test]
+fn bodies_that_say_nothing() {
+    assert_eq!(outcome(&Server::answering(ok(""))), Err(Fault::Empty));
+    assert_eq!(outcome(&Server::answering(ok("# HELP a b\na 1\n"))), Err(Fault::NoSeries));
+    assert_eq!(outcome(&Server::answering(ok("\u{7f}ELF\u{2}\0\0\0"))), Err(Fault::Binary));
+    assert_eq!(outcome(&Server::answering(ok("vllm:num_requests_waiting NaN\n"))), Err(Fault::NotANumber));
+    assert_eq!(outcome(&Server::answering(ok("vllm:num_requests_waiting x\n"))), Err(Fault::Malformed));
+    let reading = outcome(&Server::answering(ok(&PAGE.replace("4.0\n", "NaN\n")))).unwrap();
+    assert_eq!(reading.load, Load { waiting: None, running: None, ..LOADED });
+    assert_eq!(reading.flaw, Some(Fault::NotANumber));
+}
+
+#[test]
+fn a_body_that_is_cut() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n";
+    let line = "vllm:num_requests_waiting 12\n";
+    assert_eq!(outcome(&Server::closing(format!("{head}{line}"))), Err(Fault::Cut));
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(outcome(&Server::closing(format!("{head}1d\r\n{line}\r\n"))), Err(Fault::Cut));
+    // Nothing says how long it should have been but the line that has no end.
+    let head = "HTTP/1.0 200 OK\r\n\r\n";
+    assert_eq!(outcome(&Server::closing(format!("{head}{}", line.trim_end()))), Err(Fault::Cut));
+    let reading = outcome(&Server::closing(format!("{head}{line}vllm:num_requests_runn"))).unwrap_err();
+    assert_eq!(reading, Fault::Cut);
+    // All was there before the cut.
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PAGE.len());
+    assert_eq!(outcome(&Server::closing(format!("{head}{}", &PAGE[..30_000]))).unwrap().load, LOADED);
+}
+
+/// Largest resident memory of this process so far, in bytes.
+fn peak_memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// A body that goes on with that piece until the poller has had enough of it.
+fn endless(first: &'static str, piece: String) -> Server {
+    Server::start(move |mut stream| {
+        request(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 200000000\r\n\r\n")?;
+        stream.write_all(first.as_bytes())?;
+        loop {
+            stream.write_all(piece.as_bytes())?;
+        }
+    })
+}
+
+#[test]
+fn bodies_without_end_take_no_memory() {
+    let before = peak_memory();
+    assert_eq!(outcome(&endless("", "other{a=\"b\"} 1\n".repeat(5000))), Err(Fault::TooLarge));
+    assert_eq!(outcome(&endless("", "x".repeat(100_000))), Err(Fault::LineTooLong));
+    // What is wanted stands before the flood.
+    let reading = outcome(&endless(PAGE, "other{a=\"b\"} 1\n".repeat(5000))).unwrap();
+    assert_eq!(reading.load, LOADED);
+    // Other tests run in this process, but none of them needs a part of the 200 MB.
+    assert!(peak_memory() - before < 50_000_000, "{before} to {}", peak_memory());
+}
+
+#[test]
+fn what_follows_the_wanted_series_is_not_waited_for() {
+    let server = Server::start(|mut stream| {
+        while request(&mut stream)?.is_some() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")?;
+            stream.write_all(PAGE.as_bytes())?;
+        }
+        Ok(())
+    });
+    let start = Instant::now();
+    let poll = poll_once(target(1, server.address, &settings()));
+    assert_eq!(poll.outcome.unwrap().load, LOADED);
+    assert!(start.elapsed() < settings().timeout / 2);
+}

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# build.sh installed|vendored [clippy]: builds the module for an nginx into target/nginx-VERSION (nginx-vendored for
+# that of the crate nginx-src, which is built beside it) and prints the line that loads it; or lints it for that nginx.
+#   NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…  another nginx than the installed one, configured; either stands for both
+#                                         where the build directory is objs/ in the source directory
+#   PROFILE=release (the default) or dev
+# shellcheck source=scripts/environment.sh
+. "$(dirname "$0")/environment.sh"
+# shellcheck source=scripts/choose-nginx.sh
+. scripts/choose-nginx.sh
+find_rust || fail "no Rust $(rust_minimum) or newer: make setup"
+
+options=(-p tblb --profile "${PROFILE:-release}")
+
+# Does that nginx take the module? It compares its version and flags with those the module was compiled for.
+check_loading() {
+    local quiet=(-q)
+    # Without -e, which came with 1.19.5, nginx first complains of the log it was compiled to write to.
+    version_at_least "$version" 1.19.5 && quiet+=(-e stderr)
+    printf 'load_module "%s";\npid "%s";\nerror_log stderr;\nevents { }\n' \
+        "$directory/$module" "$directory/check.pid" >"$directory/check.conf"
+    "$nginx" -t "${quiet[@]}" -p "$directory" -c "$directory/check.conf" || fail "$nginx does not load the module"
+    rm -f "$directory/check.conf" "$directory/check.pid"
+}
+
+choose_nginx "${1:-}"
+[ "$version" != vendored ] || options+=(--features vendored)
+export NGINX_SOURCE_DIR NGINX_BUILD_DIR CARGO_TARGET_DIR=$directory/cargo
+
+if [ "${2:-}" = clippy ]; then
+    exec cargo clippy "${options[@]}" --all-targets -- -D warnings
+fi
+
+say "Building $module in $directory"
+messages=$(cargo build "${options[@]}" --message-format=json-render-diagnostics)
+# said PATTERN: the part in \(…\) of cargo's messages.
+said() { printf '%s\n' "$messages" | sed -n "s|.*$1.*|\\1|p"; }
+
+replace_file 644 "$(said "\"\\([^\"]*/lib$module\\)\"")" "$directory/$module"
+if [ "$version" = vendored ]; then
+    replace_file 755 "$(said '#nginx-sys@.*"out_dir":"\([^"]*\)"')/objs/nginx" "$nginx"
+fi
+if [ -x "$nginx" ]; then
+    check_loading
+    say "nginx:  $nginx"
+fi
+say "module: $directory/$module"
+say "load it with:"
+say "    load_module $directory/$module;"

@@ -1,0 +1,272 @@
+//! The directives: from nginx's words to the configuration model, and errors with file and line.
+
+use crate::conf::{LocationConf, Place, UpstreamConf, main_of};
+use crate::guard::{self, Failed};
+use crate::{balancer, log, peers, status};
+use ngx::ffi::{
+    NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_HTTP_UPSTREAM_BACKUP, NGX_HTTP_UPSTREAM_CREATE,
+    NGX_HTTP_UPSTREAM_DOWN, NGX_HTTP_UPSTREAM_FAIL_TIMEOUT, NGX_HTTP_UPSTREAM_MAX_CONNS,
+    NGX_HTTP_UPSTREAM_MAX_FAILS, NGX_HTTP_UPSTREAM_WEIGHT, ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t,
+    ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_upstream_module, ngx_http_upstream_srv_conf_t,
+    ngx_str_t, ngx_uint_t,
+};
+use std::ffi::{CStr, c_char, c_void};
+use std::fmt::Display;
+use std::ptr;
+use tblb_core::config::{Balance, Metrics};
+use tblb_core::status::Format;
+
+type Handler = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
+
+/// nginx writes into commands never, but takes them by a pointer that is not const.
+struct Commands([ngx_command_t; 4]);
+// SAFETY: the commands are never written to.
+unsafe impl Sync for Commands {}
+
+static COMMANDS: Commands = Commands([
+    command(c"tblb", NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, tblb),
+    command(c"tblb_metrics", NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, tblb_metrics),
+    command(
+        c"tblb_status",
+        NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
+        NGX_HTTP_LOC_CONF_OFFSET,
+        tblb_status,
+    ),
+    NO_COMMAND,
+]);
+
+const NO_COMMAND: ngx_command_t = ngx_command_t {
+    name: ngx_str_t { len: 0, data: ptr::null_mut() },
+    type_: 0,
+    set: None,
+    conf: 0,
+    offset: 0,
+    post: ptr::null_mut(),
+};
+
+const fn command(name: &'static CStr, context: u32, conf: usize, set: Handler) -> ngx_command_t {
+    ngx_command_t {
+        name: ngx_str_t { len: name.count_bytes(), data: name.as_ptr().cast_mut().cast() },
+        type_: context as ngx_uint_t,
+        set: Some(set),
+        conf: conf as ngx_uint_t,
+        ..NO_COMMAND
+    }
+}
+
+/// The table of directives, as nginx takes it.
+pub const fn commands() -> *mut ngx_command_t {
+    (&raw const COMMANDS.0).cast_mut().cast()
+}
+
+/// nginx's way to say that a directive is wrong where it has been logged what is.
+const ERROR: *mut c_char = ptr::without_provenance_mut(usize::MAX);
+
+/// Parses one directive: `parse` gets the words after its name and gives what is wrong, if anything.
+///
+/// # Safety
+/// `cf` is the configuration that nginx parses.
+unsafe fn directive(
+    cf: *mut ngx_conf_t,
+    name: &'static str,
+    parse: impl FnOnce(&[&str]) -> Result<(), Box<dyn Display>>,
+) -> *mut c_char {
+    let outcome = guard::or(Err(Failed), || {
+        // SAFETY: as the caller says.
+        let parsed = match unsafe { words(cf) } {
+            Ok(words) => parse(words.get(1..).unwrap_or_default()),
+            Err(error) => Err(error),
+        };
+        parsed.map_err(|error| {
+            // SAFETY: as the caller says.
+            unsafe { log::conf_error(cf, &format!("{error} in \"{name}\" directive")) };
+            Failed
+        })
+    });
+    if outcome.is_ok() { ptr::null_mut() } else { ERROR }
+}
+
+/// The words of the directive that is parsed.
+///
+/// # Safety
+/// `cf` is the configuration that nginx parses, and outlives the words.
+unsafe fn words<'a>(cf: *mut ngx_conf_t) -> Result<Vec<&'a str>, Box<dyn Display>> {
+    // SAFETY: the arguments are an array of strings that live as long as the configuration.
+    let words = unsafe {
+        let arguments = &*(*cf).args;
+        std::slice::from_raw_parts(arguments.elts.cast::<ngx_str_t>(), arguments.nelts)
+    };
+    let text = |word: &ngx_str_t| {
+        // SAFETY: as above.
+        std::str::from_utf8(unsafe { peers::bytes(word) })
+            .map_err(|_| Box::new("invalid parameter, expected UTF-8 text") as Box<dyn Display>)
+    };
+    words.iter().map(text).collect()
+}
+
+fn wrong(error: impl Display + 'static) -> Box<dyn Display> {
+    Box::new(error)
+}
+
+unsafe extern "C" fn tblb(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    // SAFETY: nginx calls this within an upstream block, with the configuration that was made for it.
+    unsafe {
+        directive(cf, "tblb", |words| {
+            let conf = &mut *conf.cast::<UpstreamConf>();
+            let upstream = &mut **upstream_block(cf);
+            if conf.balance.is_some() {
+                return Err(wrong("duplicate directive, expected one \"tblb\""));
+            }
+            conf.balance = Some(Balance::parse(words).map_err(wrong)?);
+            take_over(cf, upstream)?;
+            let main = main_of(cf).ok_or_else(|| wrong("no http block"))?;
+            conf.number = main.upstreams.len();
+            conf.name = String::from_utf8_lossy(peers::bytes(&upstream.host)).into_owned();
+            conf.upstream = upstream;
+            main.upstreams.push(conf);
+            Ok(())
+        })
+    }
+}
+
+/// The configuration of the upstream block that is parsed.
+///
+/// # Safety
+/// `cf` is the configuration that nginx parses, in an upstream block.
+unsafe fn upstream_block<'a>(cf: *mut ngx_conf_t) -> &'a mut *mut ngx_http_upstream_srv_conf_t {
+    // SAFETY: as the caller says; the upstream module's entry is the block's configuration.
+    unsafe {
+        let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        let entry = (*context).srv_conf.add(ngx_http_upstream_module.ctx_index);
+        &mut *entry.cast::<*mut ngx_http_upstream_srv_conf_t>()
+    }
+}
+
+/// Makes ours the method of the block, with the parameters of `server` that least_conn takes.
+///
+/// # Safety
+/// `cf` is the configuration that nginx parses, in the block of `upstream`.
+unsafe fn take_over(
+    cf: *mut ngx_conf_t,
+    upstream: &mut ngx_http_upstream_srv_conf_t,
+) -> Result<(), Box<dyn Display>> {
+    if upstream.peer.init_upstream.is_some() {
+        // SAFETY: as the caller says.
+        if let Some(wrapper) = unsafe { wrapper(cf) } {
+            return Err(wrong(format!(
+                "\"tblb\" after \"{wrapper}\" would disable it, expected \"tblb\" before \"{wrapper}\""
+            )));
+        }
+        // SAFETY: as the caller says.
+        unsafe { log::conf_warning(cf, &"load balancing method redefined") };
+    }
+    upstream.peer.init_upstream = Some(balancer::init_upstream);
+    upstream.flags = (NGX_HTTP_UPSTREAM_CREATE
+        | NGX_HTTP_UPSTREAM_WEIGHT
+        | NGX_HTTP_UPSTREAM_MAX_CONNS
+        | NGX_HTTP_UPSTREAM_MAX_FAILS
+        | NGX_HTTP_UPSTREAM_FAIL_TIMEOUT
+        | NGX_HTTP_UPSTREAM_DOWN
+        | NGX_HTTP_UPSTREAM_BACKUP) as ngx_uint_t;
+    #[cfg(nginx_1_27_3)]
+    {
+        upstream.flags |= ngx::ffi::NGX_HTTP_UPSTREAM_MODIFY as ngx_uint_t;
+    }
+    Ok(())
+}
+
+/// Modules that wrap the method which stands before their directive, and lose to one that stands after it. From
+/// nginx 1.29.7 on `keepalive` finds the method wherever it stands.
+#[cfg(not(nginx_1_29_7))]
+const WRAPPERS: [(&CStr, &str); 2] =
+    [(c"ngx_http_upstream_keepalive_module", "keepalive"), (c"ngx_http_upstream_sticky_module", "sticky")];
+#[cfg(nginx_1_29_7)]
+const WRAPPERS: [(&CStr, &str); 1] = [(c"ngx_http_upstream_sticky_module", "sticky")];
+
+/// The directive that wrapped the method of the block before, if one did: the configurations of both modules
+/// begin with a word that is 0 until then.
+///
+/// # Safety
+/// `cf` is the configuration that nginx parses, in an upstream block.
+unsafe fn wrapper(cf: *mut ngx_conf_t) -> Option<&'static str> {
+    // SAFETY: a cycle's list of modules ends with null, each has a name, and those of http modules have an entry
+    // in the block's configurations.
+    unsafe {
+        let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+        let mut next = (*(*cf).cycle).modules;
+        while let Some(module) = (*next).as_ref() {
+            next = next.add(1);
+            let found = WRAPPERS.iter().find(|(name, _)| CStr::from_ptr(module.name) == *name);
+            let Some((_, directive)) = found else { continue };
+            let configuration = *(*context).srv_conf.add(module.ctx_index);
+            if configuration.cast::<usize>().as_ref().is_some_and(|word| *word != 0) {
+                return Some(directive);
+            }
+        }
+        None
+    }
+}
+
+unsafe extern "C" fn tblb_metrics(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: nginx calls this within an upstream block, with the configuration that was made for it.
+    unsafe {
+        directive(cf, "tblb_metrics", |words| {
+            let conf = &mut *conf.cast::<UpstreamConf>();
+            if conf.metrics.is_some() {
+                return Err(wrong("duplicate directive, expected one \"tblb_metrics\""));
+            }
+            conf.metrics = Some(Metrics::parse(words).map_err(wrong)?);
+            let main = main_of(cf).ok_or_else(|| wrong("no http block"))?;
+            main.needing_tblb.push((conf, place(cf, "tblb_metrics")));
+            Ok(())
+        })
+    }
+}
+
+/// Where nginx is reading now.
+///
+/// # Safety
+/// `cf` is the configuration that nginx parses.
+unsafe fn place(cf: *mut ngx_conf_t, directive: &'static str) -> Place {
+    // SAFETY: as the caller says; the file is null only where nginx reads no file.
+    unsafe {
+        let (file, line) = match (*cf).conf_file.as_ref() {
+            Some(file) => (String::from_utf8_lossy(peers::bytes(&file.file.name)).into_owned(), file.line),
+            None => ("command line".into(), 0),
+        };
+        Place { directive, file, line }
+    }
+}
+
+unsafe extern "C" fn tblb_status(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    // SAFETY: nginx calls this within a location, with the configuration that was made for it.
+    unsafe {
+        directive(cf, "tblb_status", |words| {
+            let conf = &mut *conf.cast::<LocationConf>();
+            if conf.status.is_some() {
+                return Err(wrong("duplicate directive, expected one \"tblb_status\""));
+            }
+            conf.status = Some(match words.first() {
+                None => None,
+                Some(word) => Some(Format::by_name(word).ok_or_else(|| {
+                    wrong(format!(
+                        "unknown format \"{word}\", expected one of \"html\", \"json\", \"prometheus\""
+                    ))
+                })?),
+            });
+            let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
+            let core = *(*context).loc_conf.add(ngx_http_core_module.ctx_index);
+            (*core.cast::<ngx_http_core_loc_conf_t>()).handler = Some(status::handler);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,326 @@
+//! What is kept of a request while it is under way: the try that runs now, what is to be said of each try, and
+//! how each ended.
+
+use crate::conf::in_pool;
+use crate::{clock, context_index, guard, worker};
+use ngx::ffi::{
+    NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
+    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t,
+    ngx_http_top_body_filter, ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
+};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+use tblb_core::reason::Reason;
+
+/// nginx keeps as many tries of a request as there are peers; what is said of more than this is lost.
+const MOST_TRIES: usize = 64;
+
+/// What is kept of a request; in its pool.
+pub struct Kept {
+    request: *mut ngx_http_request_t,
+    /// The upstream whose end is hooked: an internal redirect leads to another.
+    hooked: Cell<*mut ngx_http_upstream_t>,
+    /// The hook that was there before.
+    finalize: FinalizeRequest,
+    /// The code that the request's upstream was finalised with, None before.
+    code: Cell<Option<ngx_int_t>>,
+    /// The try that runs now.
+    current: Cell<Option<Current>>,
+    /// What is to be said of each try.
+    tries: Tries,
+}
+
+type Cleanup = unsafe extern "C" fn(*mut c_void);
+type FinalizeRequest = Cell<Option<unsafe extern "C" fn(*mut ngx_http_request_t, ngx_int_t)>>;
+
+/// The try that runs now.
+#[derive(Clone, Copy)]
+struct Current {
+    slot: Option<u32>,
+    picked_at: u64,
+    waits_for_body: bool,
+}
+
+/// What is to be said of a try.
+#[derive(Clone, Copy)]
+pub struct Said {
+    /// The try's place among nginx's own states of the request's tries.
+    pub state: usize,
+    /// The algorithm's name.
+    pub algorithm: &'static str,
+    /// The peer's score.
+    pub score: Option<f64>,
+    /// Why it was picked.
+    pub reason: Reason,
+    /// Time to the first body byte in µs.
+    pub ttft: Option<u64>,
+}
+
+/// The last tries of a request.
+struct Tries {
+    said: [Cell<Option<Said>>; 4],
+    /// Further ones, in the request's pool.
+    more: Cell<*mut [Cell<Option<Said>>; MOST_TRIES]>,
+}
+
+impl Tries {
+    fn cells(&self) -> impl Iterator<Item = &Cell<Option<Said>>> {
+        // SAFETY: null, or what `push` allocated in the request's pool, which lives as long as this.
+        let more = unsafe { self.more.get().as_ref() };
+        self.said.iter().chain(more.into_iter().flatten())
+    }
+
+    fn push(&self, said: Said, request: *mut ngx_http_request_t) {
+        let free = || self.cells().find(|cell| cell.get().is_none());
+        if free().is_none() && self.more.get().is_null() {
+            // SAFETY: the request is alive, and so is its pool.
+            self.more.set(unsafe { in_pool((*request).pool, [const { Cell::new(None) }; MOST_TRIES]) });
+        }
+        if let Some(cell) = free() {
+            cell.set(Some(said));
+        }
+    }
+
+    fn last(&self) -> Option<&Cell<Option<Said>>> {
+        self.cells().take_while(|cell| cell.get().is_some()).last()
+    }
+}
+
+/// The cleanup of what is kept: a try that nginx never ended ends with the request. It also marks what is kept in
+/// the request's pool, where it is found again after an internal redirect, which forgets the contexts of modules.
+unsafe extern "C" fn cleanup(kept: *mut c_void) {
+    // SAFETY: `keep` put it there, and the pool calls this once, before it gives memory back.
+    guard::or((), || unsafe { (*kept.cast::<Kept>()).end_with(Ending::Aborted) });
+}
+
+/// What is kept of a request, None if no `tblb` upstream had it.
+///
+/// # Safety
+/// `request` is a request that nginx is handling, and outlives the reference.
+pub unsafe fn kept<'a>(request: *mut ngx_http_request_t) -> Option<&'a Kept> {
+    // SAFETY: the context is what `keep` put there; the pool's cleanups are a list, and those marked as ours hold
+    // what `keep` put there, for this request or for another with the same pool.
+    unsafe {
+        let context = *(*request).ctx.add(context_index());
+        if let Some(kept) = context.cast::<Kept>().as_ref() {
+            return Some(kept);
+        }
+        let mut next = (*(*request).pool).cleanup;
+        while let Some(entry) = next.as_ref() {
+            if entry.handler.is_some_and(|handler| ptr::fn_addr_eq(handler, cleanup as Cleanup)) {
+                let kept = entry.data.cast::<Kept>();
+                if (*kept).request == request {
+                    return Some(&*kept);
+                }
+            }
+            next = entry.next;
+        }
+        None
+    }
+}
+
+/// Begins to keep a request whose upstream is being initialised, and hooks into its end.
+///
+/// # Safety
+/// `request` is a request of which nginx is initialising the upstream.
+pub unsafe fn keep(request: *mut ngx_http_request_t) -> Option<&'static Kept> {
+    // SAFETY: as the caller says; the cleanup's data is of the size that is asked for and lives in the request's
+    // pool, as long as the request.
+    unsafe {
+        let kept = match kept(request) {
+            Some(kept) => kept,
+            None => {
+                let entry = ngx_pool_cleanup_add((*request).pool, size_of::<Kept>()).as_mut()?;
+                let kept = entry.data.cast::<Kept>();
+                kept.write(Kept::new(request));
+                entry.handler = Some(cleanup);
+                &*kept
+            }
+        };
+        *(*request).ctx.add(context_index()) = ptr::from_ref(kept).cast_mut().cast();
+        let upstream = (*request).upstream;
+        if kept.hooked.replace(upstream) != upstream {
+            kept.finalize.set((*upstream).finalize_request);
+            (*upstream).finalize_request = Some(finalize);
+        }
+        Some(kept)
+    }
+}
+
+/// Notes how the request's upstream ends; nginx calls it just before it frees the peer.
+unsafe extern "C" fn finalize(request: *mut ngx_http_request_t, code: ngx_int_t) {
+    let original = guard::or(None, || {
+        // SAFETY: nginx calls this with the request of which `keep` set the hook.
+        let kept = unsafe { kept(request) }?;
+        kept.code.set(Some(code));
+        kept.finalize.get()
+    });
+    if let Some(original) = original {
+        // SAFETY: it is the hook that was there before, called as nginx would have called it.
+        unsafe { original(request, code) };
+    }
+}
+
+impl Kept {
+    fn new(request: *mut ngx_http_request_t) -> Self {
+        Kept {
+            request,
+            hooked: Cell::new(ptr::null_mut()),
+            finalize: Cell::new(None),
+            code: Cell::new(None),
+            current: Cell::new(None),
+            tries: Tries { said: [const { Cell::new(None) }; 4], more: Cell::new(ptr::null_mut()) },
+        }
+    }
+
+    /// A peer was picked, and a try begins.
+    pub fn begin(&self, slot: Option<u32>, algorithm: &'static str, score: Option<f64>, reason: Reason) {
+        self.end(0);
+        worker::enter(slot);
+        self.code.set(None);
+        // Subrequests (authentication, mirrors) are picks too, but nobody waits for the first token of theirs.
+        // SAFETY: the request is alive: it is what is being balanced.
+        let (main, state) =
+            unsafe { (self.request == (*self.request).main, states(self.request).saturating_sub(1)) };
+        self.current.set(Some(Current { slot, picked_at: clock::now_us(), waits_for_body: main }));
+        self.tries.push(Said { state, algorithm, score, reason, ttft: None }, self.request);
+    }
+
+    /// The try that runs ends, if one does; `state` is what nginx says of it. May be called again.
+    pub fn end(&self, state: ngx_uint_t) {
+        let failed = (NGX_PEER_FAILED | NGX_PEER_NEXT) as ngx_uint_t;
+        let ending = || if state & failed != 0 { Ending::Failed } else { self.ending() };
+        if self.current.get().is_some() {
+            self.end_with(ending());
+        }
+    }
+
+    fn end_with(&self, ending: Ending) {
+        if let Some(current) = self.current.take() {
+            worker::leave(current.slot, ending);
+        }
+    }
+
+    /// How a try ended that nginx says nothing of, by the code that it was finalised with.
+    fn ending(&self) -> Ending {
+        // SAFETY: the request is alive: nginx is freeing its peer.
+        let request = unsafe { &*self.request };
+        // SAFETY: the upstream's state is in the request's pool, or null.
+        let status = unsafe { request.upstream.as_ref().and_then(|upstream| upstream.state.as_ref()) };
+        let server_error = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+        // SAFETY: a request's connection lives as long as the request.
+        let client_gone = unsafe { (*request.connection).error() } != 0;
+        match self.code.get() {
+            None => Ending::Aborted,
+            Some(code) if code == NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t => Ending::Aborted,
+            Some(code) if code >= server_error => Ending::Failed,
+            Some(code) if code < NGX_OK as ngx_int_t && client_gone => Ending::Aborted,
+            Some(code) if code == NGX_ERROR as ngx_int_t => Ending::Failed,
+            _ if status.is_some_and(|state| state.status as ngx_int_t >= server_error) => Ending::Failed,
+            Some(code) if code < NGX_OK as ngx_int_t => Ending::Aborted,
+            Some(_) => Ending::Completed,
+        }
+    }
+
+    /// What is to be said of the try at that place among nginx's states.
+    pub fn said(&self, state: usize) -> Option<Said> {
+        self.tries.cells().filter_map(Cell::get).find(|said| said.state == state)
+    }
+
+    /// The first byte of the body comes.
+    fn first_byte(&self) {
+        let Some(current) = self.current.get().filter(|current| current.waits_for_body) else { return };
+        self.current.set(Some(Current { waits_for_body: false, ..current }));
+        // SAFETY: the request is alive: its body is being sent.
+        if unsafe { (*self.request).upstream.as_ref() }
+            .is_none_or(|upstream| comes_whole(upstream) || is_error(upstream))
+        {
+            return;
+        }
+        let ttft = clock::now_us().saturating_sub(current.picked_at);
+        worker::first_byte(current.slot, ttft);
+        if let Some(last) = self.tries.last() {
+            last.set(last.get().map(|said| Said { ttft: Some(ttft), ..said }));
+        }
+    }
+}
+
+/// With `proxy_buffering on` and a Content-Length the first buffer comes at the end of the response.
+fn comes_whole(upstream: &ngx_http_upstream_t) -> bool {
+    upstream.buffering() != 0 && upstream.headers_in.content_length_n >= 0
+}
+
+/// The body of an error says nothing of the time to a token.
+fn is_error(upstream: &ngx_http_upstream_t) -> bool {
+    upstream.headers_in.status_n >= NGX_HTTP_BAD_REQUEST as ngx_uint_t
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The answer came whole.
+    Completed,
+    /// No connection, an error of the engine, or an answer that broke off.
+    Failed,
+    /// The client gave up.
+    Aborted,
+}
+
+/// How many states of tries nginx has for a request.
+///
+/// # Safety
+/// `request` is a request that nginx is handling.
+pub unsafe fn states(request: *mut ngx_http_request_t) -> usize {
+    // SAFETY: as the caller says; the array is null before the first try.
+    unsafe { (*request).upstream_states.as_ref() }.map_or(0, |states| states.nelts)
+}
+
+/// The body filter after ours.
+static mut NEXT_BODY_FILTER: ngx_http_output_body_filter_pt = None;
+
+/// Puts our filter before all others, so that it sees the bytes as they come from the engine.
+pub fn add_filter() {
+    // SAFETY: nginx parses its configuration in one thread, and no request is being handled then.
+    unsafe {
+        NEXT_BODY_FILTER = ngx_http_top_body_filter;
+        ngx_http_top_body_filter = Some(body_filter);
+    }
+}
+
+unsafe extern "C" fn body_filter(request: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
+    // SAFETY: nginx calls this with a request and the chain to send; the context is what `keep` put there.
+    guard::or((), || unsafe {
+        let context = *(*request).ctx.add(context_index());
+        if let Some(kept) = context.cast::<Kept>().as_ref() {
+            if kept.current.get().is_some_and(|current| current.waits_for_body) && has_bytes(chain) {
+                kept.first_byte();
+            }
+        }
+    });
+    // SAFETY: the filter was there before ours was put in front of it.
+    unsafe { NEXT_BODY_FILTER.map_or(NGX_ERROR as ngx_int_t, |next| next(request, chain)) }
+}
+
+/// Whether a chain holds a byte.
+///
+/// # Safety
+/// `chain` is a chain of nginx, or null.
+unsafe fn has_bytes(mut chain: *const ngx_chain_t) -> bool {
+    // SAFETY: as the caller says; each link has a buffer.
+    while let Some(link) = unsafe { chain.as_ref() } {
+        // SAFETY: as above.
+        let buffer = unsafe { &*link.buf };
+        let in_memory = buffer.temporary() != 0 || buffer.memory() != 0 || buffer.mmap() != 0;
+        let bytes = if in_memory {
+            buffer.last as i64 - buffer.pos as i64
+        } else {
+            buffer.file_last - buffer.file_pos
+        };
+        if bytes > 0 {
+            return true;
+        }
+        chain = link.next;
+    }
+    false
+}

@@ -1,0 +1,310 @@
+//! A worker process: the board as it sees it, its groups of peers with their scores, and its timer.
+//!
+//! nginx runs a worker in one thread; what is kept here is that thread's alone.
+
+use crate::balancer::Choice;
+use crate::conf::{self, MainConf, UpstreamConf};
+use crate::peers::{self, Copied, Peers};
+use crate::polling::Polling;
+use crate::request::Ending;
+use crate::{balancer, clock, guard, zone};
+use ngx::ffi::{
+    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_add_timer, ngx_connection_t, ngx_cycle_t, ngx_del_timer,
+    ngx_event_t, ngx_exiting, ngx_msec_t, ngx_process, ngx_quit, ngx_terminate, ngx_uint_t, ngx_worker,
+};
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+use std::ptr;
+use tblb_core::board::{Board, Row};
+use tblb_core::picker::Candidate;
+use tblb_core::scores::{Freshness, Scores};
+
+/// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
+const TICK_MS: ngx_msec_t = 250;
+
+/// How long a peer may be gone from its upstream before its slot is given to another: longer than a reload or a
+/// change in the DNS takes.
+const GRACE_MS: u64 = 60_000;
+
+/// Peers for which a group has room before it knows how many there are.
+const ROOM: usize = 64;
+
+thread_local! {
+    static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+/// What a worker keeps.
+pub struct Worker {
+    cycle: *mut ngx_cycle_t,
+    /// None if the zone cannot be used: then nothing is known and nothing counted.
+    board: Option<Board<'static>>,
+    row: Option<Row<'static>>,
+    /// The groups of each upstream by its number: the primary servers and the backup ones.
+    groups: Vec<[Group; 2]>,
+    rng: fastrand::Rng,
+    polling: Polling,
+    timer: Box<Timer>,
+}
+
+/// The peers of one list, their slots and scores, and room to choose among them.
+pub struct Group {
+    /// The scores, by the peer's place in the list.
+    pub scores: Scores,
+    slots: Vec<Option<u32>>,
+    /// Which configuration of the list the slots are of; None before the first.
+    config: Option<usize>,
+    /// How often they became others.
+    changes: u64,
+    copied: Vec<Copied>,
+    /// The peers that may be picked.
+    pub candidates: Vec<Candidate>,
+    /// Where they are; as many as candidates.
+    pub choices: Vec<Choice>,
+}
+
+impl Group {
+    fn new() -> Self {
+        Group {
+            scores: Scores::with_capacity(ROOM),
+            slots: Vec::with_capacity(ROOM),
+            config: None,
+            changes: 0,
+            copied: Vec::with_capacity(ROOM),
+            candidates: Vec::with_capacity(ROOM),
+            choices: Vec::with_capacity(ROOM),
+        }
+    }
+
+    /// The slot of the peer at a place in the list.
+    pub fn slot(&self, place: usize) -> Option<u32> {
+        self.slots.get(place).copied().flatten()
+    }
+
+    /// Finds the slots of the list's peers, if they are others than before.
+    fn follow(&mut self, upstream: &UpstreamConf, list: Peers, board: Option<&Board>, now: u64) {
+        if self.config == Some(list.config()) && self.slots.len() == list.number() {
+            return;
+        }
+        self.config = Some(peers::copy(list, balancer::seconds(), &mut self.copied));
+        self.slots.clear();
+        for peer in &self.copied {
+            let key = upstream.peer_key(peer.name.as_bytes());
+            let slot = board.and_then(|board| board.claim(key, upstream.number, now));
+            self.slots.push(slot.and_then(|slot| u32::try_from(slot).ok()));
+        }
+        let more = self.slots.len().saturating_sub(self.candidates.capacity());
+        self.candidates.clear();
+        self.candidates.reserve(more);
+        self.choices.clear();
+        self.choices.reserve(self.slots.len());
+        self.scores.forget();
+        self.changes += 1;
+    }
+
+    /// Brings slots and scores up to date.
+    fn refresh(&mut self, upstream: &UpstreamConf, list: Peers, board: Option<&Board>) {
+        let now = clock::now_ms();
+        self.follow(upstream, list, board, now);
+        let (Some(board), Some(balance)) = (board, &upstream.balance) else { return };
+        let at = Freshness { now, stale: upstream.stale_ms() };
+        self.scores.refresh(balance, board, upstream.number, &self.slots, at);
+    }
+}
+
+/// The timer. nginx logs what it does with an event by way of the connection that it takes the data for.
+struct Timer {
+    event: ngx_event_t,
+    connection: ngx_connection_t,
+}
+
+impl Timer {
+    fn new(cycle: *mut ngx_cycle_t) -> Box<Self> {
+        // SAFETY: events and connections are plain data, for which nginx itself starts from zeros.
+        let mut timer = Box::new(unsafe { MaybeUninit::<Timer>::zeroed().assume_init() });
+        // SAFETY: the cycle is that of this process, and has a log.
+        timer.event.log = unsafe { (*cycle).log };
+        timer.connection.log = timer.event.log;
+        timer.connection.fd = -1;
+        timer.event.data = (&raw mut timer.connection).cast();
+        timer.event.handler = Some(tick);
+        // A worker that shuts down does not wait for it.
+        timer.event.set_cancelable(1);
+        timer
+    }
+}
+
+/// Begins in a process that handles requests; does nothing in others.
+pub fn begin(cycle: *mut ngx_cycle_t) {
+    // SAFETY: nginx sets these when a process begins, and not after.
+    let (process, number) = unsafe { (ngx_process, ngx_worker) };
+    if process != NGX_PROCESS_WORKER as ngx_uint_t && process != NGX_PROCESS_SINGLE as ngx_uint_t {
+        return;
+    }
+    // SAFETY: the cycle is initialised, and lives as long as this process or until `end`.
+    let Some(main) = (unsafe { conf::main_of_cycle(cycle) }).filter(|main| !main.upstreams.is_empty()) else {
+        return;
+    };
+    // SAFETY: the zone is the cycle's, and mapped as long as it.
+    let board = unsafe { main.zone.as_ref() }.and_then(zone::board);
+    let row = board.and_then(|board| board.row(number));
+    if let Some(row) = row {
+        row.begin(std::process::id());
+    }
+    let mut worker = Worker {
+        cycle,
+        board,
+        row,
+        groups: main.upstreams().map(|_| [Group::new(), Group::new()]).collect(),
+        rng: fastrand::Rng::with_seed(clock::now_us() ^ (u64::from(std::process::id()) << 32)),
+        polling: Polling::new(),
+        timer: Timer::new(cycle),
+    };
+    // The first tick comes at once, so that polling begins with the first worker.
+    // SAFETY: the event is initialised, in a box that stays where it is until `end` deletes the timer.
+    unsafe { ngx_add_timer(&mut worker.timer.event, 1) };
+    WORKER.with(|cell| cell.replace(Some(worker)));
+}
+
+/// Ends what `begin` began, and says whether there was anything: the poller first, so that nothing writes to the
+/// board any more.
+pub fn end() -> bool {
+    let Some(mut worker) = WORKER.with(|cell| cell.take()) else { return false };
+    worker.polling.end(worker.board.as_ref());
+    if worker.timer.event.timer_set() != 0 {
+        // SAFETY: the timer is set, by us.
+        unsafe { ngx_del_timer(&mut worker.timer.event) };
+    }
+    true
+}
+
+unsafe extern "C" fn tick(event: *mut ngx_event_t) {
+    let again = guard::or(true, || with(Worker::tick).unwrap_or(false));
+    if again {
+        // SAFETY: it is our event, which has just fired; `end` deletes it before it goes.
+        unsafe { ngx_add_timer(event, TICK_MS) };
+    }
+}
+
+/// Whether this process was told to end. nginx goes on for as long as it has requests.
+fn exiting() -> bool {
+    // SAFETY: signal handlers set these words whole.
+    unsafe {
+        ngx_exiting != 0
+            || ptr::read_volatile(&raw const ngx_quit) != 0
+            || ptr::read_volatile(&raw const ngx_terminate) != 0
+    }
+}
+
+/// Runs `f` with the worker, None if it never began.
+pub fn with<T>(f: impl FnOnce(&mut Worker) -> T) -> Option<T> {
+    WORKER.with(|cell| cell.try_borrow_mut().ok()?.as_mut().map(f))
+}
+
+impl Worker {
+    /// Looks after the lease, the peers and the board; false when that is over.
+    fn tick(&mut self) -> bool {
+        if exiting() {
+            self.polling.stop(self.board.as_ref());
+            return false;
+        }
+        let Some(board) = self.board else { return false };
+        // SAFETY: the cycle lives until `end`.
+        let Some(main) = (unsafe { conf::main_of_cycle(self.cycle) }) else { return false };
+        let now = clock::now_ms();
+        if self.polling.lead(&board, now) {
+            self.look_after(&board, main, now);
+        }
+        // SAFETY: the cycle's log is open as long as the cycle.
+        unsafe { self.polling.report((*self.cycle).log) };
+        true
+    }
+
+    /// What only the worker that polls does: says which peers there are, to the poller and on the board, and
+    /// cleans the board.
+    fn look_after(&mut self, board: &Board, main: &MainConf, now: u64) {
+        for (upstream, groups) in main.upstreams().zip(&mut self.groups) {
+            for (list, group) in zone::lists(upstream).zip(groups) {
+                group.follow(upstream, list, Some(board), now);
+                let seen = group.slots.iter().flatten().filter_map(|slot| board.slot(*slot as usize));
+                seen.for_each(|slot| slot.see(now));
+            }
+        }
+        let groups = || {
+            main.upstreams().zip(&self.groups).flat_map(|(up, groups)| groups.iter().map(move |g| (up, g)))
+        };
+        let version = groups().map(|(_, group)| group.changes).sum();
+        self.polling.follow(version, groups().map(|(up, group)| (up, &group.copied[..], &group.slots[..])));
+        board.rows().filter(|row| row.pid() != 0 && !alive(row.pid())).for_each(|row| row.forget(row.pid()));
+        board.reclaim(now, GRACE_MS);
+    }
+
+    /// The upstreams with their lists of peers, each with its group brought up to date.
+    pub fn each_group(&mut self, mut f: impl FnMut(&UpstreamConf, Option<&Board>, &[Copied], &Group, bool)) {
+        // SAFETY: the cycle lives until `end`.
+        let Some(main) = (unsafe { conf::main_of_cycle(self.cycle) }) else { return };
+        let mut copied = Vec::new();
+        for (upstream, groups) in main.upstreams().zip(&mut self.groups) {
+            for (index, (list, group)) in zone::lists(upstream).zip(groups).enumerate() {
+                group.refresh(upstream, list, self.board.as_ref());
+                peers::copy(list, balancer::seconds(), &mut copied);
+                f(upstream, self.board.as_ref(), &copied, group, index > 0);
+            }
+        }
+    }
+}
+
+/// Whether there is a process of that id.
+pub fn alive(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
+    // SAFETY: signal 0 only asks.
+    let answer = unsafe { libc::kill(pid, 0) };
+    answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+/// Runs `f` with the group of a list of peers, brought up to date, and the worker's random numbers; None if the
+/// worker never began.
+pub fn with_group<T>(
+    upstream: &UpstreamConf,
+    list: Peers,
+    f: impl FnOnce(&mut Group, &mut fastrand::Rng) -> T,
+) -> Option<T> {
+    with(|worker| {
+        let backup = zone::lists(upstream).next() != Some(list);
+        let group = worker.groups.get_mut(upstream.number)?.get_mut(usize::from(backup))?;
+        group.refresh(upstream, list, worker.board.as_ref());
+        Some(f(group, &mut worker.rng))
+    })?
+}
+
+/// A request goes to the peer of a slot.
+pub fn enter(slot: Option<u32>) {
+    at(slot, |worker, index| {
+        worker.row.inspect(|row| row.enter(index));
+        worker.board.and_then(|board| board.slot(index)).inspect(|slot| slot.count_pick());
+    });
+}
+
+/// A request leaves it.
+pub fn leave(slot: Option<u32>, ending: Ending) {
+    at(slot, |worker, index| {
+        worker.row.inspect(|row| row.leave(index));
+        worker.board.and_then(|board| board.slot(index)).inspect(|slot| match ending {
+            Ending::Completed => slot.count_completion(),
+            Ending::Failed => slot.count_failure(),
+            Ending::Aborted => slot.count_abort(),
+        });
+    });
+}
+
+/// The first byte of a body comes from it, `us` µs after the pick.
+pub fn first_byte(slot: Option<u32>, us: u64) {
+    at(slot, |worker, index| {
+        worker.board.and_then(|board| board.slot(index)).inspect(|slot| slot.ttft().add(us));
+    });
+}
+
+fn at(slot: Option<u32>, f: impl FnOnce(&Worker, usize)) {
+    if let Some(slot) = slot {
+        with(|worker| f(worker, slot as usize));
+    }
+}
