@@ -102,6 +102,7 @@ fn engine_name(args: &Args, at: usize) -> String {
 
 fn status(args: &Args, run: &Run, rows: &[PeerRow]) -> String {
     let mut table = table::new([
+        "node",
         "server",
         "engine",
         "state",

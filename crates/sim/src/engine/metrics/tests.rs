@@ -1,3 +1,6 @@
+use tblb_core::engine::{Choice, Scrape};
+use tblb_core::load::Load;
+
 use super::*;
 use crate::node::{Node, Request};
 
@@ -116,4 +119,21 @@ fn llamacpp_has_no_labels_and_no_cache() {
         ],
     );
     assert!(!page.contains("cache_usage"));
+}
+
+/// The module reads out of each page what the model put in, and finds by itself whose page it is.
+#[test]
+fn the_modules_reader_understands_every_form() {
+    for (form, engine, cache) in [
+        (MetricsForm::Vllm, "vllm", Some(0.44)),
+        (MetricsForm::VllmOld, "vllm", Some(0.44)),
+        (MetricsForm::Sglang, "sglang", Some(0.44)),
+        (MetricsForm::LlamaCpp, "llamacpp", None),
+    ] {
+        let mut scrape = Scrape::new(Choice::Auto { remembered: None });
+        scrape.feed(page(form, true).as_bytes()).expect("a good page");
+        let reading = scrape.finish().expect("a good page");
+        let load = Load { waiting: Some(3.0), running: Some(4.0), cache };
+        assert_eq!((reading.engine.name, reading.load, reading.flaw), (engine, load, None), "{form:?}");
+    }
 }
