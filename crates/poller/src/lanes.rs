@@ -17,48 +17,56 @@ use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
 
 /// Where an engine is polled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
     /// Nearly all engines: a page comes in 1 to 20 ms.
     Quick,
-    /// Those that are slow or far away.
+    /// Those that are slow or far away, and those that answered until now but keep us waiting this time.
     Slow,
-    /// Those that take longer still, most of them for ever.
+    /// Those that are slower still, and those that did not answer before.
+    Doubtful,
+    /// Those that take longer than that, most of them for ever.
     Hung,
 }
 
 impl Lane {
-    const ALL: [Lane; 3] = [Lane::Quick, Lane::Slow, Lane::Hung];
+    const COUNT: usize = 4;
 
-    /// What a poll may take here, None: as long as its engine is given. A thread of the quick lane that is held up
-    /// for 100 ms, once for each engine that begins to hang, leaves the others enough; and a slow engine is known
-    /// after a few seconds although a dozen hang.
-    fn budget(self) -> Option<Duration> {
+    /// What a poll may take here, four times as long from lane to lane. When a dozen engines begin to hang at once,
+    /// the seven threads that help in the first lane have moved them on after 12 · 0.1 s / 7 < 0.2 s, the four that
+    /// help in the second after about 1 s, and in the third, after some 5 s more, they keep nobody waiting who
+    /// answered before.
+    fn budget(self) -> Duration {
         match self {
-            Lane::Quick => Some(Duration::from_millis(100)),
-            Lane::Slow => Some(Duration::from_secs(1)),
-            Lane::Hung => None,
+            Lane::Quick => Duration::from_millis(100),
+            Lane::Slow => Duration::from_millis(400),
+            Lane::Doubtful => Duration::from_millis(1600),
+            Lane::Hung => Duration::MAX,
         }
     }
 
     /// What a poll may take here, of an engine that is given `timeout`.
     pub fn within(self, timeout: Duration) -> Duration {
-        self.budget().map_or(timeout, |budget| budget.min(timeout))
+        self.budget().min(timeout)
     }
 
-    /// The lane for those that take too long for this one.
-    pub fn next(self) -> Lane {
-        if self == Lane::Quick { Lane::Slow } else { Lane::Hung }
+    /// The lane for an engine that took too long for this one, and that answered the last time or did not.
+    pub fn next(self, answered: bool) -> Lane {
+        match self {
+            Lane::Quick if answered => Lane::Slow,
+            Lane::Quick | Lane::Slow => Lane::Doubtful,
+            Lane::Doubtful | Lane::Hung => Lane::Hung,
+        }
     }
 
     /// The lane of an engine that was in this one and took so long. It has to be well below the budget of a quicker
     /// one to go there, so that it does not go to and fro.
     pub fn after(self, took: Duration) -> Lane {
-        let fits = |lane: &Lane| {
-            let budget = lane.budget().map(|budget| if *lane < self { budget / 2 } else { budget });
-            budget.is_none_or(|budget| took <= budget)
+        let fits = |lane: &Lane| match lane.budget() {
+            budget if budget < self.budget() => took <= budget / 2,
+            budget => took <= budget,
         };
-        Lane::ALL.into_iter().find(fits).unwrap_or(Lane::Hung)
+        [Lane::Quick, Lane::Slow, Lane::Doubtful].into_iter().find(fits).unwrap_or(Lane::Hung)
     }
 }
 
@@ -96,7 +104,7 @@ pub(crate) struct Done {
 
 /// The ends of the lanes where jobs go in.
 #[derive(Debug)]
-pub(crate) struct Lanes([Sender<Job>; 3]);
+pub(crate) struct Lanes([Sender<Job>; Lane::COUNT]);
 
 impl Lanes {
     /// Hands a job over. It is lost if no thread is left, which is so only when all ends.
@@ -129,32 +137,30 @@ impl Results {
     }
 }
 
-/// The lanes that one thread serves: its own, and the others in which it helps. Those it does not serve never have
-/// a job for it.
-struct Served {
-    own: Receiver<Job>,
-    other: Receiver<Job>,
-    third: Receiver<Job>,
-}
+/// The lanes that one thread serves, its own first. Those it does not serve never have a job for it.
+struct Served([Receiver<Job>; Lane::COUNT]);
 
 impl Served {
     /// What thread `index` of `count` serves, so that each lane is served whatever the number.
-    fn by(index: usize, count: usize, [quick, slow, hung]: [Receiver<Job>; 3]) -> Served {
-        match (count, index % 3) {
-            (1, _) => Served { own: quick, other: slow, third: hung },
-            (_, 0) => Served { own: quick, other: never(), third: never() },
-            (2, _) => Served { own: slow, other: hung, third: quick },
-            (_, 1) => Served { own: slow, other: quick, third: never() },
-            _ => Served { own: hung, other: slow, third: quick },
-        }
+    fn by(index: usize, count: usize, lanes: &[Receiver<Job>]) -> Served {
+        let served: &[Lane] = match (count, index % 3) {
+            (1, _) => &[Lane::Quick, Lane::Slow, Lane::Doubtful, Lane::Hung],
+            (_, 0) => &[Lane::Quick],
+            (2, _) => &[Lane::Slow, Lane::Doubtful, Lane::Hung, Lane::Quick],
+            (_, 1) => &[Lane::Slow, Lane::Doubtful, Lane::Quick],
+            _ => &[Lane::Hung, Lane::Slow, Lane::Doubtful, Lane::Quick],
+        };
+        let lane = |place: usize| served.get(place).map_or_else(never, |&lane| lanes[lane as usize].clone());
+        Served(std::array::from_fn(lane))
     }
 
     /// The next job; None when there will be none.
     fn next(&self) -> Option<Job> {
         select_biased! {
-            recv(self.own) -> job => job.ok(),
-            recv(self.other) -> job => job.ok(),
-            recv(self.third) -> job => job.ok(),
+            recv(self.0[0]) -> job => job.ok(),
+            recv(self.0[1]) -> job => job.ok(),
+            recv(self.0[2]) -> job => job.ok(),
+            recv(self.0[3]) -> job => job.ok(),
         }
     }
 }
@@ -168,7 +174,7 @@ pub(crate) fn start(
     results: &Results,
     stop: &Arc<Stop>,
 ) -> io::Result<(Lanes, Vec<JoinHandle<()>>)> {
-    let (inputs, outputs): (Vec<_>, Vec<_>) = (0..3).map(|_| unbounded()).unzip();
+    let (inputs, outputs): (Vec<_>, Vec<_>) = (0..Lane::COUNT).map(|_| unbounded()).unzip();
     let mut threads = Vec::new();
     // What a thread serves depends on how many there are, which is known only once they are started.
     let mut assignments = Vec::new();
@@ -188,8 +194,7 @@ pub(crate) fn start(
         assignments.push(assign);
     }
     for (index, assign) in assignments.iter().enumerate() {
-        let _ =
-            assign.send(Served::by(index, threads.len(), std::array::from_fn(|lane| outputs[lane].clone())));
+        let _ = assign.send(Served::by(index, threads.len(), &outputs));
     }
     Ok((Lanes(std::array::from_fn(|lane| inputs[lane].clone())), threads))
 }
@@ -232,22 +237,35 @@ mod tests {
 
     #[test]
     fn engines_change_lanes_when_they_clearly_belong_elsewhere() {
-        let after = |lane: Lane, ms| lane.after(Duration::from_millis(ms));
-        assert_eq!(
-            [99, 101, 999, 1001].map(|ms| after(Lane::Quick, ms)),
-            [Lane::Quick, Lane::Slow, Lane::Slow, Lane::Hung]
-        );
-        assert_eq!(
-            [49, 51, 999, 1001].map(|ms| after(Lane::Slow, ms)),
-            [Lane::Quick, Lane::Slow, Lane::Slow, Lane::Hung]
-        );
-        assert_eq!(
-            [49, 51, 499, 501].map(|ms| after(Lane::Hung, ms)),
-            [Lane::Quick, Lane::Slow, Lane::Slow, Lane::Hung]
-        );
-        for lane in Lane::ALL {
-            assert!(lane.next() > lane || lane == Lane::Hung);
-            assert!(lane.within(Duration::from_millis(7)) == Duration::from_millis(7));
+        let after = |lane: Lane, times: [u64; 6]| times.map(|ms| lane.after(Duration::from_millis(ms)));
+        let lanes = [Lane::Quick, Lane::Slow, Lane::Slow, Lane::Doubtful, Lane::Doubtful, Lane::Hung];
+        assert_eq!(after(Lane::Quick, [99, 101, 399, 401, 1599, 1601]), lanes);
+        assert_eq!(after(Lane::Slow, [49, 51, 399, 401, 1599, 1601]), lanes);
+        assert_eq!(after(Lane::Doubtful, [49, 51, 199, 201, 1599, 1601]), lanes);
+        assert_eq!(after(Lane::Hung, [49, 51, 199, 201, 799, 801]), lanes);
+    }
+
+    #[test]
+    fn the_last_lane_gives_all_the_time_and_is_reached() {
+        let timeout = Duration::from_secs(600);
+        for (answered, most) in [(false, 2), (true, 3)] {
+            let (mut lane, mut steps) = (Lane::Quick, 0);
+            while lane.within(timeout) < timeout {
+                (lane, steps) = (lane.next(answered), steps + 1);
+            }
+            assert_eq!((lane, steps), (Lane::Hung, most));
+        }
+        assert_eq!(Lane::Slow.within(Duration::from_millis(7)), Duration::from_millis(7));
+    }
+
+    #[test]
+    fn each_lane_is_served_whatever_the_number_of_threads() {
+        for count in 1..8 {
+            let lanes: Vec<Receiver<Job>> = (0..Lane::COUNT).map(|_| unbounded().1).collect();
+            let served: Vec<_> = (0..count).flat_map(|index| Served::by(index, count, &lanes).0).collect();
+            for lane in &lanes {
+                assert!(served.iter().any(|served| served.same_channel(lane)));
+            }
         }
     }
 }

@@ -59,6 +59,8 @@ struct Polled {
     client: Option<Box<Client>>,
     due: Instant,
     lane: Lane,
+    /// Whether the last poll gave a reading.
+    answered: bool,
     /// Polls that failed since the last that did not.
     failures: u32,
     told: Told,
@@ -194,7 +196,7 @@ impl Scheduler {
             if let Some(client) = done.client {
                 let late = matches!(done.outcome, Err(Fault::Timeout | Fault::ConnectTimeout));
                 if late && done.within < polled.target.settings.timeout {
-                    polled.lane = done.lane.next();
+                    polled.lane = done.lane.next(polled.answered);
                     self.under_way.insert(key);
                     let job = polled.job(key, client);
                     return self.send(job);
@@ -225,7 +227,7 @@ impl Scheduler {
 impl Polled {
     fn new(target: Target, generation: u64, due: Instant) -> Polled {
         let (lane, told) = (Lane::Quick, Told::default());
-        Polled { target, generation, client: None, due, lane, failures: 0, told }
+        Polled { target, generation, client: None, due, lane, answered: false, failures: 0, told }
     }
 
     fn job(&self, key: u64, client: Box<Client>) -> Job {
@@ -239,7 +241,8 @@ impl Polled {
             Err(Fault::Timeout | Fault::ConnectTimeout) => Lane::Hung,
             _ => self.lane.after(took),
         };
-        self.failures = if outcome.is_ok() { 0 } else { self.failures + 1 };
+        self.answered = outcome.is_ok();
+        self.failures = if self.answered { 0 } else { self.failures + 1 };
         let pause = jitter(back_off(self.target.settings.interval, self.failures));
         // In step with the last time, but an engine that takes longer than its interval gets time to breathe.
         self.due = (self.due + pause).max(Instant::now() + pause / 2);
