@@ -11,12 +11,11 @@ use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 use tblb_core::board::{Board, Holder, Outcome};
 use tblb_core::config::{self, Metrics};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
-use tblb_poller::{MAX_THREADS, MetricsPath, Poller, Scheme, Settings, Sink, State, Target};
+use tblb_poller::{MAX_THREADS, MetricsPath, Poller, Scheme, Settings, Sink, State, Target, When};
 
 /// Changes of state that wait to be logged; more than this between two ticks are lost, and the status has them.
 const EVENTS: usize = 1024;
@@ -70,7 +69,7 @@ impl Sink for BoardSink {
         self.board.lease().renew(self.holder(), clock::now_ms())
     }
 
-    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, took: Duration) {
+    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, when: When) {
         // A process that was stopped for long may have lost the lease during the poll.
         if self.board.lease().holder() != Some(self.holder()) {
             return;
@@ -81,7 +80,8 @@ impl Sink for BoardSink {
             }
             Err(fault) => Err(fault.index()),
         };
-        let outcome = Outcome { at: clock::now_ms(), took: took.as_micros() as u64, result };
+        let at = clock::now_ms().saturating_sub(when.ended.elapsed().as_millis() as u64);
+        let outcome = Outcome { at, took: when.took.as_micros() as u64, result };
         self.board.publish(target.slot as usize, &outcome);
     }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
-use tblb_poller::{MAX_THREADS, Poller, Settings, Sink, State, Target};
+use tblb_poller::{MAX_THREADS, Poller, Settings, Sink, State, Target, When};
 
 const ENGINES: usize = 1000;
 const TIME: Duration = Duration::from_secs(20);
@@ -119,7 +119,7 @@ impl Sink for Counter {
         true
     }
 
-    fn publish(&self, _: &Target, outcome: &Result<Reading, Fault>, _: Duration) {
+    fn publish(&self, _: &Target, outcome: &Result<Reading, Fault>, _: When) {
         let count = if outcome.is_ok() { &self.polls } else { &self.faults };
         count.fetch_add(1, Relaxed);
     }

@@ -6,6 +6,7 @@
 //! lane helps in the quicker ones, where it is soon free again.
 
 use crate::client::{CHUNK, Client};
+use crate::poller::When;
 use crate::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased, unbounded};
 use std::io;
@@ -99,7 +100,7 @@ pub(crate) struct Done {
     pub lane: Lane,
     pub within: Duration,
     pub outcome: Result<Reading, Fault>,
-    pub took: Duration,
+    pub when: When,
 }
 
 /// The ends of the lanes where jobs go in.
@@ -216,7 +217,9 @@ fn poll(job: Job, chunk: &mut [u8]) -> Done {
         Ok(outcome) => (Some(client), outcome),
         Err(fault) => (None, Err(fault)),
     };
-    Done { key, generation, client, lane, within, outcome, took: start.elapsed() }
+    let ended = Instant::now();
+    let when = When { ended, took: ended - start };
+    Done { key, generation, client, lane, within, outcome, when }
 }
 
 /// What `act` gives, or [`Fault::Panic`]. What it worked on may be in any state then, and must be thrown away.

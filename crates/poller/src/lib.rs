@@ -17,6 +17,6 @@ mod target;
 mod tls;
 mod wire;
 
-pub use poller::{MAX_THREADS, Poller, Sink};
+pub use poller::{MAX_THREADS, Poller, Sink, When};
 pub use state::State;
 pub use target::{MetricsPath, Scheme, Settings, Target};

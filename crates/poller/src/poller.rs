@@ -9,7 +9,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
 
@@ -23,13 +23,22 @@ pub trait Sink: Send + Sync + 'static {
     /// connections are closed.
     fn hold(&self) -> bool;
 
-    /// Takes what a poll of a target gave, and how long the poll took. Never called for a target that is not in
+    /// Takes what a poll of a target gave, and when: a busy machine may hand it over late. Never called for a target that is not in
     /// the set that [`Poller::set_targets`] was last given, once that has returned.
-    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, took: Duration);
+    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, when: When);
 
     /// Takes a change that is worth a line in a log: from what was told before, None at first. One poll that goes
     /// otherwise than those before is not told, only two in a row.
     fn changed(&self, target: &Target, from: Option<State>, to: State);
+}
+
+/// When a poll was.
+#[derive(Debug, Clone, Copy)]
+pub struct When {
+    /// When it ended: the answer is as old as this at least.
+    pub ended: Instant,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// The threads that poll. Dropped, they end without being waited for.

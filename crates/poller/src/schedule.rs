@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::lanes::{COLLECT, Done, Job, Lane, Lanes, caught};
-use crate::poller::Shared;
+use crate::poller::{Shared, When};
 use crate::state::{State, Told};
 use crate::target::Target;
 use crate::tls::Configs;
@@ -203,8 +203,8 @@ impl Scheduler {
                 }
                 polled.client = Some(client);
             }
-            polled.learn(&done.outcome, done.took);
-            self.tell(key, &done.outcome, done.took);
+            polled.learn(&done.outcome, done.when.took);
+            self.tell(key, &done.outcome, done.when);
         }
         if let Some(polled) = self.engines.get(&key) {
             self.due.push(Reverse((polled.due, key)));
@@ -212,10 +212,10 @@ impl Scheduler {
     }
 
     /// Hands what a poll gave to the sink, unless other targets were set meanwhile.
-    fn tell(&mut self, key: u64, outcome: &Result<Reading, Fault>, took: Duration) {
+    fn tell(&mut self, key: u64, outcome: &Result<Reading, Fault>, when: When) {
         let Some(polled) = self.engines.get_mut(&key) else { return };
         let sink = &self.shared.sink;
-        if !self.shared.while_targets_hold(|| caught(|| sink.publish(&polled.target, outcome, took))) {
+        if !self.shared.while_targets_hold(|| caught(|| sink.publish(&polled.target, outcome, when))) {
             return;
         }
         if let Some((from, to)) = polled.told.change(State::of(outcome)) {

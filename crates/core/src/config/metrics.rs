@@ -135,8 +135,10 @@ fn engine_named(value: &str) -> Result<Option<&'static Engine>, Error> {
     Engine::named(value).map(Some).ok_or_else(|| Error::unknown("engine", value, names()))
 }
 
+/// A path with its query, of the characters that RFC 3986 allows there.
 fn path(word: &str, value: &str) -> Result<String, Error> {
-    let valid = value.starts_with('/') && value.bytes().all(|b| b.is_ascii_graphic());
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~/?&=%+:,;@!$'()*".contains(&b);
+    let valid = value.starts_with('/') && value.bytes().all(allowed);
     valid.then(|| value.to_owned()).ok_or_else(|| Error::invalid(word, "a path that begins with \"/\""))
 }
 

@@ -66,6 +66,7 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
         ("interval=soon", "invalid parameter \"interval=soon\""),
         ("port=0", "invalid parameter \"port=0\", expected a port from 1 to 65535"),
         ("path=metrics", "invalid parameter \"path=metrics\", expected a path that begins with \"/\""),
+        ("path=/a#b", "invalid parameter \"path=/a#b\", expected a path"),
         ("scheme=ftp", "invalid parameter \"scheme=ftp\", expected \"http\" or \"https\""),
         ("on", "unknown parameter \"on\""),
         ("off interval=1s", "unknown parameter \"off\""),

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
-use tblb_poller::{MAX_THREADS, Poller, Settings, Sink, State, Target};
+use tblb_poller::{MAX_THREADS, Poller, Settings, Sink, State, Target, When};
 
 pub const PAGE: &str = include_str!("../../../core/corpus/vllm-0.32-loaded.prom");
 
@@ -140,11 +140,11 @@ impl Sink for Recorder {
         !self.let_go.load(SeqCst)
     }
 
-    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, took: Duration) {
+    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, when: When) {
         self.polls.lock().unwrap().push(Poll {
             key: target.key,
             outcome: *outcome,
-            took,
+            took: when.took,
             at: Instant::now(),
         });
         self.arrived.notify_all();
