@@ -1,7 +1,7 @@
 //! The method of an upstream: round robin's, with a choice of our own. The steps are those of nginx's least_conn
 //! module in the same order, so that every parameter of `server` means what it means there.
 
-use crate::conf::{UpstreamConf, in_pool, upstream_of};
+use crate::conf::{UpstreamConf, upstream_of};
 use crate::peers::{Guard, Peers, available};
 use crate::request::Kept;
 use crate::worker::{self, Group};
@@ -11,10 +11,9 @@ use ngx::ffi::{
     ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer,
     ngx_http_upstream_init_round_robin, ngx_http_upstream_init_round_robin_peer,
     ngx_http_upstream_rr_peer_data_t, ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, ngx_int_t,
-    ngx_peer_connection_t, ngx_uint_t,
+    ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
 };
 use std::ffi::c_void;
-use std::mem::MaybeUninit;
 use std::ptr;
 use tblb_core::picker::{self, Candidate, Picked};
 use tblb_core::reason::Reason;
@@ -56,11 +55,12 @@ unsafe extern "C" fn init_peer(
     // SAFETY: nginx calls this with a request whose upstream it has created, and a block of ours.
     guard::or(NGX_ERROR as ngx_int_t, || unsafe {
         let conf = upstream_of(upstream).map_or(ptr::null(), |conf| ptr::from_ref(conf));
-        let round_robin = MaybeUninit::zeroed().assume_init();
-        let data = in_pool((*r).pool, PeerData { round_robin, conf, kept: request::keep(r) });
+        let data = ngx_pcalloc((*r).pool, size_of::<PeerData>()).cast::<PeerData>();
         if data.is_null() {
             return NGX_ERROR as ngx_int_t;
         }
+        (*data).conf = conf;
+        (*data).kept = request::keep(r);
         (*(*r).upstream).peer.data = data.cast();
         if ngx_http_upstream_init_round_robin_peer(r, upstream) != NGX_OK as ngx_int_t {
             return NGX_ERROR as ngx_int_t;

@@ -2,18 +2,20 @@
 //! how each ended.
 
 use crate::conf::in_pool;
+use crate::guard::Failed;
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
     NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
     NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t,
     ngx_http_top_body_filter, ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
 };
+use once_cell::unsync::OnceCell;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 use tblb_core::reason::Reason;
 
-/// nginx keeps as many tries of a request as there are peers; what is said of more than this is lost.
+/// Tries beyond the first four of which something can be said; more than these are left out of the variables.
 const MOST_TRIES: usize = 64;
 
 /// What is kept of a request; in its pool.
@@ -57,25 +59,27 @@ pub struct Said {
     pub ttft: Option<u64>,
 }
 
-/// The last tries of a request.
+/// What is to be said of the tries of a request.
 struct Tries {
     said: [Cell<Option<Said>>; 4],
-    /// Further ones, in the request's pool.
-    more: Cell<*mut [Cell<Option<Said>>; MOST_TRIES]>,
+    /// Further ones, in the request's pool, once they are needed.
+    more: OnceCell<&'static [Cell<Option<Said>>; MOST_TRIES]>,
 }
 
 impl Tries {
     fn cells(&self) -> impl Iterator<Item = &Cell<Option<Said>>> {
-        // SAFETY: null, or what `push` allocated in the request's pool, which lives as long as this.
-        let more = unsafe { self.more.get().as_ref() };
-        self.said.iter().chain(more.into_iter().flatten())
+        self.said.iter().chain(self.more.get().into_iter().flat_map(|more| more.iter()))
     }
 
     fn push(&self, said: Said, request: *mut ngx_http_request_t) {
         let free = || self.cells().find(|cell| cell.get().is_none());
-        if free().is_none() && self.more.get().is_null() {
-            // SAFETY: the request is alive, and so is its pool.
-            self.more.set(unsafe { in_pool((*request).pool, [const { Cell::new(None) }; MOST_TRIES]) });
+        if free().is_none() {
+            // Without memory the try is left out of the variables.
+            let _ = self.more.get_or_try_init(|| {
+                // SAFETY: the request is alive, and its pool outlives what is kept of it.
+                unsafe { in_pool((*request).pool, [const { Cell::new(None) }; MOST_TRIES]).as_ref() }
+                    .ok_or(Failed)
+            });
         }
         if let Some(cell) = free() {
             cell.set(Some(said));
@@ -170,7 +174,7 @@ impl Kept {
             finalize: Cell::new(None),
             code: Cell::new(None),
             current: Cell::new(None),
-            tries: Tries { said: [const { Cell::new(None) }; 4], more: Cell::new(ptr::null_mut()) },
+            tries: Tries { said: [const { Cell::new(None) }; 4], more: OnceCell::new() },
         }
     }
 
