@@ -153,10 +153,10 @@ def status_check(engines, parts):
             "## The status against the engines\n",
             paragraph(
                 f"""Each engine logs every answer to GET /metrics. A reading of the status is right when waiting,
-                running and cache use are, all three, the ones that the engine gave the module
-                during the poll that the status' age points to (± {SLACK} s; the interval is {balancer.INTERVAL:g} s). Readings begin while the
-                client still loads and the engines are idle. Ages are in ms. "Moved on" is how far the engine itself,
-                asked right after, was from the shown value on average."""
+                running and cache use are, all three, the ones that the engine gave the module during the poll that
+                the status' age points to (± {SLACK} s; the interval is {balancer.INTERVAL:g} s). Readings begin while
+                the client still loads and the engines are idle. Ages are in ms. "Moved on" is how far the engine
+                itself, asked right after, was from the shown value on average."""
             ),
             table(header, rows),
             paragraph(
