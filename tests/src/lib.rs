@@ -1,2 +1,45 @@
 //! End-to-end tests of the module against a real nginx.
+//!
+//! `make test` says which nginx and which module: `TBLB_NGINX` is the binary, `TBLB_MODULE` the module built for it.
+//!
+//! | file | what is in it |
+//! | --- | --- |
+//! | `config` | configurations, and what nginx says of them (`nginx -t`) |
+//! | `nginx` | an nginx that runs, from its start to its end |
+//! | `process` | processes and threads as /proc shows them |
+//! | `client` | the client that asks nginx |
+//! | `node` | an engine under the test's control: what it reports, how it answers |
+//! | `status` | the status as JSON |
+//! | `engines` | the mock engine of `tblb-sim`, fast |
 #![forbid(unsafe_code)]
+
+pub mod client;
+pub mod config;
+pub mod engines;
+pub mod nginx;
+pub mod node;
+pub mod process;
+pub mod status;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take on a machine that is busy with other things; a test that fails for a time waits so
+/// long first.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Waits until `f` gives something, and fails the test where it does not within [`PATIENCE`].
+pub fn wait_for<T>(what: &str, f: impl FnMut() -> Option<T>) -> T {
+    wait_within(PATIENCE, what, f)
+}
+
+/// Waits until `f` gives something, and fails the test where it does not within `time`.
+pub fn wait_within<T>(time: Duration, what: &str, mut f: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + time;
+    loop {
+        if let Some(found) = f() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {time:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,60 @@
+//! Processes and threads as /proc shows them.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::path::Path;
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: u32,
+    /// Its parent's.
+    pub parent: u32,
+    /// Its title, as nginx sets it: `nginx: worker process` and the like.
+    pub title: String,
+}
+
+/// The processes whose working directory is `directory`, zombies left out: nginx and all that it starts never leave
+/// the one that nginx was started in.
+pub fn of_directory(directory: &Path) -> Vec<Process> {
+    let pids = fs::read_dir("/proc").expect("/proc").flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == directory))
+        .filter_map(of_pid)
+        .collect()
+}
+
+/// A process that is alive, None for a zombie or where there is none.
+pub fn of_pid(pid: u32) -> Option<Process> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in brackets and may hold anything; then come the state and the parent.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    if fields.next()? == "Z" {
+        return None;
+    }
+    let parent = fields.next()?.parse().ok()?;
+    let title = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let title = String::from_utf8_lossy(&title).replace('\0', " ").trim().to_owned();
+    Some(Process { pid, parent, title })
+}
+
+/// The names of a process's threads, its first one included.
+pub fn threads(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks
+        .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+/// How many of a process's threads are the poller's.
+pub fn poller_threads(pid: u32) -> usize {
+    threads(pid).iter().filter(|name| name.starts_with("tblb-")).count()
+}
+
+/// Sends a signal; that the process is gone already is no matter.
+pub fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    let _ = kill_process(pid, signal);
+}
