@@ -56,8 +56,9 @@ impl Peers {
     pub fn config(self) -> usize {
         #[cfg(nginx_1_27_3)]
         {
-            // SAFETY: the list is alive; the pointer never changes, and a word is read whole.
+            // SAFETY: the list is alive, and the pointer never changes.
             let config = unsafe { (*self.as_ptr()).config };
+            // SAFETY: it points into the list's zone, and a word is read whole.
             if config.is_null() { 0 } else { unsafe { ptr::read_volatile(config) } }
         }
         #[cfg(not(nginx_1_27_3))]
