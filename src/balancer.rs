@@ -143,13 +143,7 @@ fn get_of(
     }
     let picked = worker::with_group(conf, peers, |group, rng| {
         let (place, picked) = choose(peers, conf, pc, data, group, rng)?;
-        let scored = group.scores.get(place);
-        let reason = match (picked.by_score, scored.fresh) {
-            (false, _) => Reason::LeastConn,
-            (true, true) => Reason::Score,
-            (true, false) => Reason::Stale,
-        };
-        Some((group.slot(place), scored.score, reason))
+        Some((group.slot(place), group.scores.get(place).score, picked.reason))
     });
     match picked {
         Some(Some((slot, score, reason))) => {
@@ -197,7 +191,7 @@ fn choose(
     group: &mut Group,
     rng: &mut fastrand::Rng,
 ) -> Option<(usize, Picked)> {
-    let how = conf.balance.as_ref()?.pick;
+    let how = conf.balance.as_ref()?;
     let now = seconds();
     let mut locked = peers.write();
     if !same_config(peers, data) {
@@ -205,7 +199,7 @@ fn choose(
     }
     if let Some(found) = sticky(&mut locked, pc, data, now) {
         take(found, pc, data, now);
-        return Some((found.place, Picked { index: 0, by_score: false }));
+        return Some((found.place, Picked { index: 0, reason: Reason::LeastConn }));
     }
     gather(&mut locked, data, group, now);
     let picked = picker::pick(how, &mut group.candidates, rng)?;
@@ -236,7 +230,7 @@ fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, now: libc::tim
             weight: peer.weight as i64,
             effective_weight: peer.effective_weight as i64,
             current_weight: peer.current_weight as i64,
-            score: group.scores.get(place).score,
+            known: group.scores.get(place),
         });
         group.choices.push(Choice { peer, place });
     }

@@ -9,7 +9,7 @@ use tblb_core::board::{Board, Outcome, Shape};
 use tblb_core::config::Balance;
 use tblb_core::engine::{Choice, Progress, Scrape};
 use tblb_core::load::Load;
-use tblb_core::picker::{self, Candidate, Pick};
+use tblb_core::picker::{self, Candidate, Known, Pick, Standing};
 use tblb_core::scores::{Freshness, Scores};
 
 const SIZES: [usize; 4] = [8, 64, 256, 1024];
@@ -21,7 +21,7 @@ fn candidates(n: usize) -> Vec<Candidate> {
         weight: 1,
         effective_weight: 1,
         current_weight: 0,
-        score: Some(rng.f64()),
+        known: Known { score: Some(rng.f64()), fresh: true, standing: Standing::Ready },
     };
     (0..n).map(candidate).collect()
 }
@@ -32,11 +32,12 @@ fn picks(c: &mut Criterion) {
         let mut peers = candidates(n);
         let mut rng = fastrand::Rng::with_seed(2);
         group.bench_function(BenchmarkId::new("least_conn", n), |b| {
-            b.iter(|| picker::least_conn(black_box(&mut peers)))
+            b.iter(|| picker::least_conn(black_box(&mut peers), Standing::Ready))
         });
-        for (name, how) in Pick::ALL {
+        for (name, _) in Pick::ALL {
+            let Ok(how) = Balance::parse(&["s1", &format!("pick={name}")]) else { continue };
             group.bench_function(BenchmarkId::new(name, n), |b| {
-                b.iter(|| picker::pick(how, black_box(&mut peers), &mut rng));
+                b.iter(|| picker::pick(&how, black_box(&mut peers), &mut rng));
             });
         }
     }

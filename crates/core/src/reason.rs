@@ -9,6 +9,8 @@ pub enum Reason {
     LeastConn,
     /// By a score without metrics of its own: it was taken to be like the others.
     Stale,
+    /// By least_conn: all peers are over a limit.
+    Limit,
     /// The upstream has one peer.
     Single,
 }
@@ -20,6 +22,7 @@ impl Reason {
             Reason::Score => "score",
             Reason::LeastConn => "least_conn",
             Reason::Stale => "stale",
+            Reason::Limit => "limit",
             Reason::Single => "single",
         }
     }

@@ -5,15 +5,7 @@ use crate::algorithm::{Nodes, Params, Weights};
 use crate::board::{Board, Sample};
 use crate::config::Balance;
 use crate::load::Load;
-
-/// What a peer's score rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Scored {
-    /// The score; None for all peers where none has fresh metrics that the algorithm can use.
-    pub score: Option<f64>,
-    /// Whether the peer's own metrics are fresh; else its score is the median of the others.
-    pub fresh: bool,
-}
+use crate::picker::Known;
 
 /// Which samples count.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +20,7 @@ pub struct Freshness {
 #[derive(Debug, Default)]
 pub struct Scores {
     /// One for each peer, in the order of the group.
-    scored: Vec<Scored>,
+    known: Vec<Known>,
     /// The board's version that they were made of; None if they were made of nothing yet.
     version: Option<u64>,
     /// When a sample grows stale and they must be made anew though the version stays, in ms.
@@ -44,7 +36,7 @@ impl Scores {
     /// Room for `n` peers: what follows allocates nothing for so many.
     pub fn with_capacity(n: usize) -> Self {
         Scores {
-            scored: Vec::with_capacity(n),
+            known: Vec::with_capacity(n),
             version: None,
             expires: 0,
             loads: Vec::with_capacity(n),
@@ -59,9 +51,10 @@ impl Scores {
         self.version = None;
     }
 
-    /// The score of the peer at `index` of the group.
-    pub fn get(&self, index: usize) -> Scored {
-        self.scored.get(index).copied().unwrap_or_default()
+    /// What is known of the peer at `index` of the group. Its score is None where no peer has fresh metrics that the
+    /// algorithm can use, and the median of the others' where only its own are not fresh.
+    pub fn get(&self, index: usize) -> Known {
+        self.known.get(index).copied().unwrap_or_default()
     }
 
     /// Makes the scores anew if the metrics of `upstream` changed or grew stale. `slots` are those of the
@@ -80,11 +73,11 @@ impl Scores {
         }
         self.version = Some(version);
         self.expires = u64::MAX;
-        self.scored.clear();
+        self.known.clear();
         self.loads.clear();
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
-            self.scored.push(Scored { score: None, fresh: sample.is_some() });
+            self.known.push(Known { fresh: sample.is_some(), ..Known::default() });
             if let Some(sample) = sample {
                 self.loads.push(sample.load);
                 self.expires = self.expires.min(sample.at.saturating_add(at.stale).saturating_add(1));
@@ -105,8 +98,8 @@ impl Scores {
         self.sorted.extend(&self.values);
         let median = median(&mut self.sorted);
         let mut values = self.values.iter().copied();
-        for scored in &mut self.scored {
-            scored.score = if scored.fresh { values.next() } else { median };
+        for known in &mut self.known {
+            known.score = if known.fresh { values.next() } else { median };
         }
     }
 

@@ -8,7 +8,7 @@ mod tests;
 use crate::board::{Board, Slot};
 use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::scores::Scored;
+use crate::picker::Known;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -192,7 +192,7 @@ pub struct Polls {
 
 impl Peer {
     /// What the board says of a peer at `now` (ms); `slot` is its number there, None if it has none.
-    pub fn of(board: &Board, slot: Option<u32>, server: Server, scored: Scored, now: u64) -> Self {
+    pub fn of(board: &Board, slot: Option<u32>, server: Server, known: Known, now: u64) -> Self {
         let index = slot.map(|slot| slot as usize);
         let slot = index.and_then(|index| board.slot(index));
         let sample = slot.and_then(|slot| slot.sample());
@@ -201,7 +201,7 @@ impl Peer {
         Peer {
             server,
             engine: sample.and_then(|sample| Engine::from_index(sample.engine)).map(|engine| engine.name),
-            state: match (sample, scored.fresh) {
+            state: match (sample, known.fresh) {
                 (None, _) => "unknown",
                 (Some(_), true) => "fresh",
                 (Some(_), false) => "stale",
@@ -211,7 +211,7 @@ impl Peer {
             running: load.running,
             cache: load.cache,
             in_flight: index.map_or(0, |index| board.in_flight(index)),
-            score: scored.score,
+            score: known.score,
             picks: totals.picks,
             completions: totals.completions,
             failures: totals.failures,

@@ -14,10 +14,10 @@ fn status(name: &str) -> Status {
     board.publish(slot, &Outcome { at: 950, took: 9000, result: Err(Fault::ALL[0].index()) });
     board.slot(slot).unwrap().ttft().add(80_000);
     let server = |server: &str| Server { server: server.into(), weight: 1, ..Server::default() };
-    let scored = Scored { score: Some(0.25), fresh: true };
+    let scored = Known { score: Some(0.25), fresh: true, ..Known::default() };
     let peers = vec![
         Peer::of(&board, Some(slot as u32), server("127.0.0.1:8001"), scored, 1000),
-        Peer::of(&board, None, server("127.0.0.1:8002"), Scored::default(), 1000),
+        Peer::of(&board, None, server("127.0.0.1:8002"), Known::default(), 1000),
     ];
     let poller = Poller::of(&board, true, 1000);
     Status {

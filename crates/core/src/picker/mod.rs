@@ -1,0 +1,106 @@
+//! Which peer gets a request: among those of the best standing, by the algorithm or as nginx's least_conn does.
+//!
+//! The shell fills [`Candidate`]s from nginx's peers, calls [`pick`] and writes the weights back; the simulator
+//! does the same with peers of its own. Nothing here allocates, and nothing panics for any input.
+
+mod least_conn;
+mod scored;
+#[cfg(test)]
+mod tests;
+
+pub use least_conn::least_conn;
+
+use crate::algorithm::Rule;
+use crate::config::Balance;
+use crate::reason::Reason;
+
+/// One peer that may be picked: up, not tried yet for this request, and under its max_conns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Connections that nginx counts at the peer.
+    pub conns: u64,
+    /// The `weight` parameter of the server, ≥ 1.
+    pub weight: i64,
+    /// nginx's weight after failures, 0 to `weight`; [`pick`] lets it recover.
+    pub effective_weight: i64,
+    /// nginx's counter of smooth weighted round robin; [`pick`] moves it.
+    pub current_weight: i64,
+    /// What is known of the peer beside nginx's own counts.
+    pub known: Known,
+}
+
+/// What is known of a peer beside nginx's own counts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Known {
+    /// The algorithm's score, higher is better; None where it has none for this peer.
+    pub score: Option<f64>,
+    /// Whether the peer's own metrics are fresh.
+    pub fresh: bool,
+    /// How the peer stands.
+    pub standing: Standing,
+}
+
+/// How a peer stands, the best first: a pick is among the peers of the best standing that any candidate has, so that
+/// nothing that metrics say ever leaves a request without a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Standing {
+    /// Nothing speaks against it.
+    #[default]
+    Ready,
+    /// It is over a limit of `tblb_limit`.
+    Over,
+}
+
+/// How scores become a pick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pick {
+    /// With a probability in proportion to score · weight, among the peers that score above 0.
+    #[default]
+    Random,
+    /// The best score · weight, ties by smooth weighted round robin.
+    Best,
+}
+
+impl Pick {
+    /// Every way with its word in the directive.
+    pub const ALL: [(&str, Pick); 2] = [("random", Pick::Random), ("best", Pick::Best)];
+}
+
+/// A pick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Picked {
+    /// The index of the candidate.
+    pub index: usize,
+    /// Why it was picked.
+    pub reason: Reason,
+}
+
+/// Picks among `candidates`, None if there are none. If the algorithm has nothing to go by, it is least_conn.
+pub fn pick(how: &Balance, candidates: &mut [Candidate], rng: &mut fastrand::Rng) -> Option<Picked> {
+    let standing = candidates.iter().map(|c| c.known.standing).min()?;
+    if standing == Standing::Over {
+        let index = least_conn(candidates, standing)?;
+        return Some(Picked { index, reason: Reason::Limit });
+    }
+    match by_rule(how, candidates, standing, rng) {
+        Some(index) => {
+            let fresh = candidates.get(index).is_some_and(|c| c.known.fresh);
+            Some(Picked { index, reason: if fresh { Reason::Score } else { Reason::Stale } })
+        }
+        None => least_conn(candidates, standing).map(|index| Picked { index, reason: Reason::LeastConn }),
+    }
+}
+
+/// The choice of the algorithm, None where it has nothing to go by.
+fn by_rule(
+    how: &Balance,
+    candidates: &mut [Candidate],
+    standing: Standing,
+    rng: &mut fastrand::Rng,
+) -> Option<usize> {
+    match (how.algorithm.rule, how.pick) {
+        (Rule::LeastConn, _) => None,
+        (Rule::Score(_), Pick::Random) => scored::random(candidates, standing, rng),
+        (Rule::Score(_), Pick::Best) => scored::best(candidates, standing),
+    }
+}

@@ -1,0 +1,121 @@
+use super::scored::worth;
+use super::*;
+use proptest::prelude::*;
+
+fn peer(conns: u64, weight: i64, score: Option<f64>) -> Candidate {
+    Candidate {
+        conns,
+        weight,
+        effective_weight: weight,
+        current_weight: 0,
+        known: Known { score, fresh: true, standing: Standing::Ready },
+    }
+}
+
+fn how(text: &str) -> Balance {
+    Balance::parse(&text.split(' ').collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_shares() {
+    let scores = [0.05, 0.9, 0.4, 0.0, 0.65];
+    let mut peers: Vec<_> = scores.iter().map(|&s| peer(0, 1, Some(s))).collect();
+    peers[2].weight = 3;
+    let worth = |peer: &Candidate| worth(peer, Standing::Ready);
+    let total: f64 = peers.iter().map(worth).sum();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut counts = [0u32; 5];
+    for _ in 0..100_000 {
+        let picked = pick(&how("s1"), &mut peers, &mut rng).unwrap();
+        assert_eq!(picked.reason, Reason::Score);
+        counts[picked.index] += 1;
+    }
+    for (count, peer) in counts.iter().zip(&peers) {
+        let share = f64::from(*count) / 1e5;
+        assert!((share - worth(peer) / total).abs() < 0.01, "{counts:?}");
+    }
+    assert_eq!(counts[3], 0, "a score of 0 is never picked while another is above it");
+}
+
+#[test]
+fn least_conn_compares_by_weight() {
+    let mut peers = [peer(4, 2, None), peer(3, 1, None), peer(9, 4, None)];
+    assert_eq!(least_conn(&mut peers, Standing::Ready), Some(0));
+}
+
+#[test]
+fn ties_rotate_by_smooth_weighted_round_robin() {
+    let mut peers = [peer(0, 5, None), peer(0, 1, None), peer(0, 1, None)];
+    let turns: Vec<_> = (0..7).map(|_| least_conn(&mut peers, Standing::Ready).unwrap()).collect();
+    // The order of nginx's own documentation for the weights 5, 1, 1.
+    assert_eq!(turns, [0, 0, 1, 0, 2, 0, 0]);
+}
+
+#[test]
+fn best_takes_the_best_and_rotates_among_equals() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut peers = [peer(0, 1, Some(0.2)), peer(9, 1, Some(0.8)), peer(0, 1, Some(0.8)), peer(0, 1, None)];
+    let turns: Vec<_> =
+        (0..4).map(|_| pick(&how("s1 pick=best"), &mut peers, &mut rng).unwrap().index).collect();
+    assert_eq!(turns, [1, 2, 1, 2]);
+}
+
+#[test]
+fn a_peer_over_its_limit_is_picked_only_if_all_are() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for text in ["least_conn", "s1", "s1 pick=best"] {
+        let mut peers = [peer(1, 1, Some(0.9)), peer(8, 1, Some(0.1)), peer(0, 1, Some(0.9))];
+        peers[0].known.standing = Standing::Over;
+        peers[2].known.standing = Standing::Over;
+        assert_eq!(pick(&how(text), &mut peers, &mut rng).unwrap().index, 1);
+        peers[1].known.standing = Standing::Over;
+        let picked = pick(&how(text), &mut peers, &mut rng).unwrap();
+        assert_eq!(picked, Picked { index: 2, reason: Reason::Limit }, "least_conn over all");
+    }
+}
+
+#[test]
+fn without_a_score_above_zero_it_is_least_conn() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for text in ["s1", "s1 pick=best"] {
+        for score in [None, Some(0.0), Some(-1.0), Some(f64::NAN)] {
+            let mut peers = [peer(2, 1, score), peer(1, 1, score)];
+            let picked = pick(&how(text), &mut peers, &mut rng).unwrap();
+            assert_eq!(picked, Picked { index: 1, reason: Reason::LeastConn });
+        }
+    }
+    assert_eq!(pick(&how("s1"), &mut [], &mut rng), None);
+}
+
+prop_compose! {
+    fn any_candidate()(conns: u64, weight: i64, effective_weight: i64, current_weight: i64,
+                       score in prop::option::of(prop::num::f64::ANY), fresh: bool, over: bool) -> Candidate {
+        let standing = if over { Standing::Over } else { Standing::Ready };
+        Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing } }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_numbers_give_a_pick(mut peers in prop::collection::vec(any_candidate(), 1..70), seed: u64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        for algorithm in crate::algorithm::ALL {
+            for pick_by in ["pick=random", "pick=best"] {
+                let how = Balance::parse(&[algorithm.name, pick_by]).unwrap();
+                let picked = pick(&how, &mut peers, &mut rng).unwrap();
+                let standing = |c: &Candidate| c.known.standing;
+                prop_assert_eq!(peers.get(picked.index).map(standing), peers.iter().map(standing).min());
+            }
+        }
+    }
+
+    #[test]
+    fn a_pick_that_is_not_best_stays_within_its_weights(
+        weights in prop::collection::vec(1i64..10, 2..20), conns in prop::collection::vec(0u64..4, 20)) {
+        let mut peers: Vec<_> = weights.iter().zip(&conns).map(|(&w, &c)| peer(c, w, None)).collect();
+        let index = least_conn(&mut peers, Standing::Ready).unwrap();
+        let load = |p: &Candidate| p.conns as f64 / p.weight as f64;
+        prop_assert!(peers.iter().all(|p| load(p) >= load(&peers[index]) - 1e-9));
+        prop_assert_eq!(peers.iter().map(|p| p.current_weight).sum::<i64>(), 0);
+    }
+}
