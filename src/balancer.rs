@@ -158,8 +158,8 @@ fn get_of(
 }
 
 fn begin(data: &PeerData, conf: &UpstreamConf, slot: Option<u32>, score: Option<f64>, reason: Reason) {
-    if let (Some(kept), Some(balance)) = (data.kept, &conf.balance) {
-        kept.begin(slot, balance.algorithm.name, score, reason);
+    if let Some(kept) = data.kept {
+        kept.begin(slot, conf.block.balance.algorithm.name, score, reason);
     }
 }
 
@@ -191,7 +191,6 @@ fn choose(
     group: &mut Group,
     rng: &mut fastrand::Rng,
 ) -> Option<(usize, Picked)> {
-    let how = conf.balance.as_ref()?;
     let now = seconds();
     let mut locked = peers.write();
     if !same_config(peers, data) {
@@ -202,7 +201,7 @@ fn choose(
         return Some((found.place, Picked { index: 0, reason: Reason::LeastConn }));
     }
     gather(&mut locked, data, group, now);
-    let picked = picker::pick(how, &mut group.candidates, rng)?;
+    let picked = picker::pick(&conf.block.balance, &mut group.candidates, rng)?;
     for (candidate, choice) in group.candidates.iter().zip(&group.choices) {
         // SAFETY: the list is locked since the addresses were taken.
         let peer = unsafe { &mut *choice.peer };

@@ -9,7 +9,7 @@ use ngx::ffi::{
 use std::ffi::c_void;
 use std::ptr;
 use tblb_core::board::{self, Shape};
-use tblb_core::config::{Balance, Metrics};
+use tblb_core::config::Block;
 use tblb_core::status::Format;
 
 /// The configuration of the http block.
@@ -17,8 +17,8 @@ use tblb_core::status::Format;
 pub struct MainConf {
     /// The configurations of the upstream blocks with a `tblb` directive, in their order.
     pub upstreams: Vec<*mut UpstreamConf>,
-    /// The first `tblb_…` directive of each upstream block that may lack a `tblb`.
-    pub needing_tblb: Vec<(*const UpstreamConf, Place)>,
+    /// Where the first `tblb…` directive of each upstream block stands that has one.
+    pub blocks: Vec<(*const UpstreamConf, Place)>,
     /// The shared zone, null if there is no upstream.
     pub zone: *mut ngx_shm_zone_t,
     /// What the zone has room for.
@@ -27,21 +27,17 @@ pub struct MainConf {
 
 /// Where a directive stands.
 pub struct Place {
-    /// The directive.
-    pub directive: &'static str,
-    /// Its file.
+    /// The file.
     pub file: String,
-    /// Its line.
+    /// The line.
     pub line: usize,
 }
 
 /// The configuration of an upstream block. nginx also makes one for each server block, where it stays empty.
 #[derive(Default)]
 pub struct UpstreamConf {
-    /// What `tblb` says, None without it.
-    pub balance: Option<Balance>,
-    /// What `tblb_metrics` says: None without it, Some(None) for `off`.
-    pub metrics: Option<Option<Metrics>>,
+    /// What its directives say.
+    pub block: Block,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
     /// nginx's configuration of the block.
@@ -61,18 +57,9 @@ impl UpstreamConf {
         board::key(&[self.name.as_bytes(), name])
     }
 
-    /// How its engines are polled, None if they are not.
-    pub fn polling(&self) -> Option<Metrics> {
-        self.metrics.clone().unwrap_or_else(|| Some(Metrics::default()))
-    }
-
     /// The age in ms above which a sample counts no more.
     pub fn stale_ms(&self) -> u64 {
-        match &self.metrics {
-            Some(Some(metrics)) => metrics.stale.as_millis() as u64,
-            Some(None) => 0,
-            None => Metrics::default().stale.as_millis() as u64,
-        }
+        self.block.metrics.as_ref().map_or(0, |metrics| metrics.stale.as_millis() as u64)
     }
 }
 
@@ -84,19 +71,16 @@ pub struct LocationConf {
 }
 
 impl MainConf {
-    /// Says where a directive needs a `tblb` that its block lacks.
+    /// Checks the blocks, now that they are whole.
     pub fn check(&self, cf: *mut ngx_conf_t) -> Result<(), Failed> {
-        for (upstream, place) in &self.needing_tblb {
+        for (upstream, Place { file, line }) in &self.blocks {
             // SAFETY: the configurations of upstream blocks live as long as that of the http block.
-            if unsafe { &**upstream }.balance.is_none() {
-                let Place { directive, file, line } = place;
-                let text = format!(
-                    "\"{directive}\" directive needs a \"tblb\" directive in the same upstream in {file}:{line}"
-                );
+            let block = unsafe { &(**upstream).block };
+            block.check().map_err(|error| {
                 // SAFETY: nginx is parsing `cf`.
-                unsafe { log::conf_error(cf, &text) };
-                return Err(Failed);
-            }
+                unsafe { log::conf_error(cf, &format!("{error} in {file}:{line}")) };
+                Failed
+            })?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The directives: from nginx's words to the configuration model, and errors with file and line.
 
-use crate::conf::{LocationConf, Place, UpstreamConf, main_of};
+use crate::conf::{LocationConf, MainConf, Place, UpstreamConf, main_of};
 use crate::guard::{self, Failed};
 use crate::{balancer, log, peers, status};
 use ngx::ffi::{
@@ -14,19 +14,20 @@ use ngx::ffi::{
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt::Display;
 use std::ptr;
-use tblb_core::config::{Balance, Metrics};
 use tblb_core::status::Format;
 
 type Handler = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 
 /// nginx writes into commands never, but takes them by a pointer that is not const.
-struct Commands([ngx_command_t; 4]);
+struct Commands([ngx_command_t; 6]);
 // SAFETY: the commands are never written to.
 unsafe impl Sync for Commands {}
 
 static COMMANDS: Commands = Commands([
-    command(c"tblb", NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, tblb),
-    command(c"tblb_metrics", NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, tblb_metrics),
+    in_upstream(c"tblb"),
+    in_upstream(c"tblb_metrics"),
+    in_upstream(c"tblb_limit"),
+    in_upstream(c"tblb_bypass"),
     command(
         c"tblb_status",
         NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
@@ -55,6 +56,11 @@ const fn command(name: &'static CStr, context: u32, conf: usize, set: Handler) -
     }
 }
 
+/// A directive of an upstream block, of which the configuration model knows what it takes.
+const fn in_upstream(name: &'static CStr) -> ngx_command_t {
+    command(name, NGX_HTTP_UPS_CONF | NGX_CONF_ANY, NGX_HTTP_SRV_CONF_OFFSET, upstream_directive)
+}
+
 /// The table of directives, as nginx takes it.
 pub const fn commands() -> *mut ngx_command_t {
     (&raw const COMMANDS.0).cast_mut().cast()
@@ -63,24 +69,23 @@ pub const fn commands() -> *mut ngx_command_t {
 /// nginx's way to say that a directive is wrong where it has been logged what is.
 const ERROR: *mut c_char = ptr::without_provenance_mut(usize::MAX);
 
-/// Parses one directive: `parse` gets the words after its name and gives what is wrong, if anything.
+/// Parses one directive: `parse` gets its name and the words after it, and gives what is wrong, if anything.
 ///
 /// # Safety
 /// `cf` is the configuration that nginx parses.
 unsafe fn directive(
     cf: *mut ngx_conf_t,
-    name: &'static str,
-    parse: impl FnOnce(&[&str]) -> Result<(), Box<dyn Display>>,
+    parse: impl FnOnce(&str, &[&str]) -> Result<(), Box<dyn Display>>,
 ) -> *mut c_char {
     let outcome = guard::or(Err(Failed), || {
         // SAFETY: as the caller says.
-        let parsed = match unsafe { words(cf) } {
-            Ok(words) => parse(words.get(1..).unwrap_or_default()),
-            Err(error) => Err(error),
-        };
+        let parsed = unsafe { words(cf) }.and_then(|words| {
+            let (name, words) = words.split_first().ok_or_else(|| wrong("no directive"))?;
+            parse(name, words).map_err(|error| wrong(format!("{error} in \"{name}\" directive")))
+        });
         parsed.map_err(|error| {
             // SAFETY: as the caller says.
-            unsafe { log::conf_error(cf, &format!("{error} in \"{name}\" directive")) };
+            unsafe { log::conf_error(cf, &error) };
             Failed
         })
     });
@@ -109,25 +114,45 @@ fn wrong(error: impl Display + 'static) -> Box<dyn Display> {
     Box::new(error)
 }
 
-unsafe extern "C" fn tblb(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+unsafe extern "C" fn upstream_directive(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
     // SAFETY: nginx calls this within an upstream block, with the configuration that was made for it.
     unsafe {
-        directive(cf, "tblb", |words| {
+        directive(cf, |name, words| {
             let conf = &mut *conf.cast::<UpstreamConf>();
-            let upstream = &mut **upstream_block(cf);
-            if conf.balance.is_some() {
-                return Err(wrong("duplicate directive, expected one \"tblb\""));
-            }
-            conf.balance = Some(Balance::parse(words).map_err(wrong)?);
-            take_over(cf, upstream)?;
             let main = main_of(cf).ok_or_else(|| wrong("no http block"))?;
-            conf.number = main.upstreams.len();
-            conf.name = String::from_utf8_lossy(peers::bytes(&upstream.host)).into_owned();
-            conf.upstream = upstream;
-            main.upstreams.push(conf);
-            Ok(())
+            let was_ours = conf.block.is_ours();
+            conf.block.set(name, words).map_err(wrong)?;
+            if main.blocks.last().is_none_or(|(last, _)| !ptr::eq(*last, conf)) {
+                main.blocks.push((conf, place(cf)));
+            }
+            if conf.block.is_ours() && !was_ours { begin(cf, main, conf) } else { Ok(()) }
         })
     }
+}
+
+/// Takes the block into the list of those whose method is ours.
+///
+/// # Safety
+/// `cf` is the configuration that nginx parses, in the upstream block of `conf`.
+unsafe fn begin(
+    cf: *mut ngx_conf_t,
+    main: &mut MainConf,
+    conf: &mut UpstreamConf,
+) -> Result<(), Box<dyn Display>> {
+    // SAFETY: as the caller says.
+    unsafe {
+        let upstream = &mut **upstream_block(cf);
+        take_over(cf, upstream)?;
+        conf.number = main.upstreams.len();
+        conf.name = String::from_utf8_lossy(peers::bytes(&upstream.host)).into_owned();
+        conf.upstream = upstream;
+    }
+    main.upstreams.push(conf);
+    Ok(())
 }
 
 /// The configuration of the upstream block that is parsed.
@@ -208,38 +233,18 @@ unsafe fn wrapper(cf: *mut ngx_conf_t) -> Option<&'static str> {
     }
 }
 
-unsafe extern "C" fn tblb_metrics(
-    cf: *mut ngx_conf_t,
-    _: *mut ngx_command_t,
-    conf: *mut c_void,
-) -> *mut c_char {
-    // SAFETY: nginx calls this within an upstream block, with the configuration that was made for it.
-    unsafe {
-        directive(cf, "tblb_metrics", |words| {
-            let conf = &mut *conf.cast::<UpstreamConf>();
-            if conf.metrics.is_some() {
-                return Err(wrong("duplicate directive, expected one \"tblb_metrics\""));
-            }
-            conf.metrics = Some(Metrics::parse(words).map_err(wrong)?);
-            let main = main_of(cf).ok_or_else(|| wrong("no http block"))?;
-            main.needing_tblb.push((conf, place(cf, "tblb_metrics")));
-            Ok(())
-        })
-    }
-}
-
 /// Where nginx is reading now.
 ///
 /// # Safety
 /// `cf` is the configuration that nginx parses.
-unsafe fn place(cf: *mut ngx_conf_t, directive: &'static str) -> Place {
+unsafe fn place(cf: *mut ngx_conf_t) -> Place {
     // SAFETY: as the caller says; the file is null only where nginx reads no file.
     unsafe {
         let (file, line) = match (*cf).conf_file.as_ref() {
             Some(file) => (String::from_utf8_lossy(peers::bytes(&file.file.name)).into_owned(), file.line),
             None => ("command line".into(), 0),
         };
-        Place { directive, file, line }
+        Place { file, line }
     }
 }
 
@@ -250,7 +255,7 @@ unsafe extern "C" fn tblb_status(
 ) -> *mut c_char {
     // SAFETY: nginx calls this within a location, with the configuration that was made for it.
     unsafe {
-        directive(cf, "tblb_status", |words| {
+        directive(cf, |_, words| {
             let conf = &mut *conf.cast::<LocationConf>();
             if conf.status.is_some() {
                 return Err(wrong("duplicate directive, expected one \"tblb_status\""));

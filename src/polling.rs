@@ -147,10 +147,10 @@ impl Polling {
         self.names.clear();
         let mut targets = Vec::new();
         for (upstream, peers, slots) in groups {
-            let Some(metrics) = upstream.polling() else { continue };
-            let settings = Arc::new(settings(&metrics));
+            let Some(metrics) = &upstream.block.metrics else { continue };
+            let settings = Arc::new(settings(metrics));
             for (peer, slot) in peers.iter().zip(slots) {
-                let (Some(slot), Some(target)) = (slot, target(upstream, peer, &metrics, &settings)) else {
+                let (Some(slot), Some(target)) = (slot, target(upstream, peer, metrics, &settings)) else {
                     continue;
                 };
                 self.names.insert(target.key, (upstream.name.clone(), peer.name.to_string()));

@@ -98,14 +98,14 @@ fn status() -> Status {
     let now = clock::now_ms();
     worker::with(|worker| {
         worker.each_group(|conf, board, copied, group, backup| {
-            let (Some(board), Some(balance)) = (board, &conf.balance) else { return };
+            let Some(board) = board else { return };
             let peers = peers_of(board, copied, group, backup, now);
             match upstreams.last_mut().filter(|_| backup) {
                 Some(upstream) => upstream.peers.extend(peers),
                 None => upstreams.push(Upstream {
                     name: conf.name.clone(),
-                    algorithm: balance.algorithm.name,
-                    poller: Poller::of(board, conf.polling().is_some(), now),
+                    algorithm: conf.block.balance.algorithm.name,
+                    poller: Poller::of(board, conf.block.metrics.is_some(), now),
                     peers: peers.collect(),
                 }),
             }

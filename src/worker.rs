@@ -105,9 +105,9 @@ impl Group {
     fn refresh(&mut self, upstream: &UpstreamConf, list: Peers, board: Option<&Board>) {
         let now = clock::now_ms();
         self.follow(upstream, list, board, now);
-        let (Some(board), Some(balance)) = (board, &upstream.balance) else { return };
+        let Some(board) = board else { return };
         let at = Freshness { now, stale: upstream.stale_ms() };
-        self.scores.refresh(balance, board, upstream.number, &self.slots, at);
+        self.scores.refresh(&upstream.block.balance, board, upstream.number, &self.slots, at);
     }
 }
 

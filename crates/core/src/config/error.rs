@@ -18,6 +18,26 @@ impl Error {
         Error(format!("invalid parameter \"{word}\", expected {expected}"))
     }
 
+    /// Too few or too many words.
+    pub(super) fn number_of_parameters(expected: &str) -> Self {
+        Error(format!("invalid number of parameters, expected {expected}"))
+    }
+
+    /// A directive that a block takes once.
+    pub(super) fn duplicate(directive: &str) -> Self {
+        Error(format!("duplicate directive, expected one \"{directive}\""))
+    }
+
+    /// A directive that means nothing without another.
+    pub(super) fn needs(directive: &str, other: &str) -> Self {
+        Error(format!("\"{directive}\" directive needs a \"{other}\" directive in the same upstream"))
+    }
+
+    /// The same with the directive in which it is.
+    pub fn in_directive(self, name: &str) -> Self {
+        Error(format!("{self} in \"{name}\" directive"))
+    }
+
     /// A weight above 0 for a signal that the algorithm never reads.
     pub(super) fn unused_weight(algorithm: &str, signal: &str) -> Self {
         Error(format!(

@@ -1,11 +1,15 @@
 //! The configuration model: what the directives of an upstream block say. nginx and the simulator parse the same
 //! words with it.
 
+mod block;
 mod error;
+mod limit;
 mod metrics;
 mod value;
 
+pub use block::Block;
 pub use error::Error;
+pub use limit::Limit;
 pub use metrics::{Metrics, Scheme, Verify};
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
@@ -27,7 +31,18 @@ pub struct Balance {
 const PARAMETERS: [&str; 10] =
     ["waiting", "cache", "running", "w_a", "w_b", "w_g", "transition_point", "steepness", "power", "pick"];
 
+impl Default for Balance {
+    fn default() -> Self {
+        Balance::of(algorithm::DEFAULT)
+    }
+}
+
 impl Balance {
+    /// An algorithm with its defaults.
+    fn of(algorithm: &'static Algorithm) -> Self {
+        Balance { algorithm, params: Params::new(algorithm.weights), pick: Pick::default() }
+    }
+
     /// Parses the words after `tblb`.
     ///
     /// # Errors
@@ -37,8 +52,7 @@ impl Balance {
             Some((first, rest)) if !first.contains('=') => (named(first)?, rest),
             _ => (algorithm::DEFAULT, words),
         };
-        let mut balance =
-            Balance { algorithm, params: Params::new(algorithm.weights), pick: Pick::default() };
+        let mut balance = Balance::of(algorithm);
         for word in parameters {
             let (name, value) = parameter(word, &PARAMETERS)?;
             balance.set(word, name, value)?;

@@ -76,6 +76,53 @@ fn what_is_wrong_is_named_with_what_would_be_right() {
     }
 }
 
+#[test]
+fn a_block_takes_its_directives_one_by_one() {
+    let block =
+        Block::parse("tblb_limit waiting=15 running=200;\n tblb s2; tblb_metrics off; tblb_bypass on")
+            .unwrap();
+    assert_eq!(block.balance.algorithm.name, "s2");
+    assert_eq!(block.metrics, None);
+    assert_eq!(block.limit, Limit { waiting: Some(15.0), running: Some(200.0) });
+    assert!(block.bypass && block.is_ours());
+
+    let default = Block::parse("").unwrap();
+    assert_eq!((default.metrics, default.limit), (Some(Metrics::default()), Limit::default()));
+    assert!(!default.bypass && !Block::default().is_ours());
+}
+
+#[test]
+fn what_is_wrong_with_a_block_is_named_with_its_directive() {
+    for (text, expected) in [
+        ("server a", "unknown directive \"server\", expected one of \"tblb\", \"tblb_metrics\""),
+        ("tblb s1; tblb", "duplicate directive, expected one \"tblb\" in \"tblb\" directive"),
+        ("tblb; tblb_metrics off; tblb_metrics", "duplicate directive, expected one \"tblb_metrics\""),
+        ("tblb_bypass off", "\"tblb_bypass\" directive needs a \"tblb\" directive in the same upstream"),
+        ("tblb; tblb_bypass", "invalid number of parameters, expected \"on\" or \"off\" in \"tblb_bypass\""),
+        ("tblb; tblb_bypass yes", "invalid parameter \"yes\", expected \"on\" or \"off\""),
+        ("tblb; tblb_limit", "invalid number of parameters, expected \"waiting=\", \"running=\" or both"),
+        (
+            "tblb; tblb_limit cache=1",
+            "unknown parameter \"cache=1\", expected one of \"waiting\", \"running\"",
+        ),
+        ("tblb; tblb_limit waiting=-1", "invalid parameter \"waiting=-1\", expected a number that is not"),
+    ] {
+        let error = Block::parse(text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn only_what_is_strictly_over_a_limit_exceeds_it() {
+    let limit = Limit::parse(&["waiting=15", "running=0"]).unwrap();
+    let load = |waiting, running| crate::load::Load { waiting, running, cache: Some(1.0) };
+    assert!(!limit.is_exceeded_by(&load(Some(15.0), Some(0.0))));
+    assert!(limit.is_exceeded_by(&load(Some(15.1), None)));
+    assert!(limit.is_exceeded_by(&load(None, Some(1.0))));
+    assert!(!limit.is_exceeded_by(&load(None, None)), "what is unknown is over no limit");
+    assert!(!Limit::default().is_exceeded_by(&load(Some(f64::MAX), Some(f64::MAX))));
+}
+
 proptest! {
     #[test]
     fn any_words_are_taken_or_refused(words in prop::collection::vec("[a-z_=0-9.-]{0,20}|\\PC{0,12}", 0..6)) {
@@ -84,5 +131,7 @@ proptest! {
             prop_assert!(balance.params.weights.sum() <= 1.0 + 1e-9);
         }
         let _ = Metrics::parse(&words);
+        let _ = Limit::parse(&words);
+        let _ = Block::parse(&words.join(" "));
     }
 }

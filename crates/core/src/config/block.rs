@@ -1,0 +1,113 @@
+//! An upstream block: what all of its directives say together.
+
+use super::value::one_of;
+use super::{Balance, Error, Limit, Metrics};
+
+/// What the directives of an upstream block say; where one is not given, its default.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// `tblb`.
+    pub balance: Balance,
+    /// `tblb_metrics`: how engines are polled, None for `off`.
+    pub metrics: Option<Metrics>,
+    /// `tblb_limit`.
+    pub limit: Limit,
+    /// `tblb_bypass`: whether all that is known is left aside, and the method is least_conn.
+    pub bypass: bool,
+    /// The directives that were given, in their order.
+    given: Vec<&'static str>,
+}
+
+/// A directive of an upstream block.
+struct Directive {
+    name: &'static str,
+    /// Takes down what its words say.
+    set: fn(&mut Block, &[&str]) -> Result<(), Error>,
+}
+
+/// The directive that makes ours the method of a block; the others mean nothing without it.
+const METHOD: &str = "tblb";
+
+/// Every directive of an upstream block.
+static DIRECTIVES: &[Directive] = &[
+    Directive { name: METHOD, set: |block, words| Balance::parse(words).map(|said| block.balance = said) },
+    Directive {
+        name: "tblb_metrics",
+        set: |block, words| Metrics::parse(words).map(|said| block.metrics = said),
+    },
+    Directive { name: "tblb_limit", set: |block, words| Limit::parse(words).map(|said| block.limit = said) },
+    Directive { name: "tblb_bypass", set: |block, words| switch(words).map(|said| block.bypass = said) },
+];
+
+impl Default for Block {
+    fn default() -> Self {
+        Block {
+            balance: Balance::default(),
+            metrics: Some(Metrics::default()),
+            limit: Limit::default(),
+            bypass: false,
+            given: Vec::new(),
+        }
+    }
+}
+
+impl Block {
+    /// Reads directives as they stand in an upstream block, each with its semicolon (the last may lack it).
+    ///
+    /// # Errors
+    /// Names the directive, the word that is wrong and what would be right.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut block = Block::default();
+        for statement in text.split(';') {
+            let mut words = statement.split_whitespace();
+            let Some(name) = words.next() else { continue };
+            block.set(name, &words.collect::<Vec<_>>()).map_err(|error| error.in_directive(name))?;
+        }
+        block.check()?;
+        Ok(block)
+    }
+
+    /// Takes down one directive: its name and the words after it.
+    ///
+    /// # Errors
+    /// Names the word that is wrong and what would be right.
+    pub fn set(&mut self, name: &str, words: &[&str]) -> Result<(), Error> {
+        let Some(directive) = DIRECTIVES.iter().find(|directive| directive.name == name) else {
+            return Err(Error::unknown("directive", name, DIRECTIVES.iter().map(|known| known.name)));
+        };
+        if self.has(name) {
+            return Err(Error::duplicate(name));
+        }
+        (directive.set)(self, words)?;
+        self.given.push(directive.name);
+        Ok(())
+    }
+
+    /// Checks what can be known only at the end of the block.
+    ///
+    /// # Errors
+    /// Names the first directive that lacks a `tblb`.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.given.first() {
+            Some(first) if !self.is_ours() => Err(Error::needs(first, METHOD)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it says that ours is the method.
+    pub fn is_ours(&self) -> bool {
+        self.has(METHOD)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.given.contains(&name)
+    }
+}
+
+/// `on` or `off`.
+fn switch(words: &[&str]) -> Result<bool, Error> {
+    match words {
+        [word] => one_of(word, word, &[("on", true), ("off", false)]),
+        _ => Err(Error::number_of_parameters("\"on\" or \"off\"")),
+    }
+}
