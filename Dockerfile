@@ -6,8 +6,9 @@
 # nginx/docker.conf is the configuration it has without the -v. nginx writes to standard output, standard error
 # and /tmp only, so --read-only --tmpfs /tmp works too.
 
-# A module fits one nginx version only: both stages take nginx from the same Debian.
-FROM rust:1-bookworm AS build
+# A module fits one nginx version only: both stages take nginx from the same Debian, and the first its Rust too.
+FROM debian:bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends make
 WORKDIR /tblb
 COPY Makefile Cargo.toml ./
 COPY scripts scripts
