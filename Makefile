@@ -36,7 +36,8 @@ test: setup ## test the crates, then the module in the installed and in the vend
 	@scripts/build.sh vendored
 	@scripts/test.sh
 
-check: setup ## check format, lints, licences and documentation
+check: ## check format, lints, licences and documentation
+	@scripts/setup.sh lints
 	@scripts/check.sh
 
 bench: setup ## run the benchmarks of the crates

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build.sh installed|vendored [clippy]: builds the module for an nginx into target/nginx-VERSION (nginx-vendored for
+# build.sh installed|vendored [lint]: builds the module for an nginx into target/nginx-VERSION (nginx-vendored for
 # that of the crate nginx-src, which is built beside it) and prints the line that loads it; or lints it for that nginx.
 #   NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…  another nginx than the installed one, configured; either stands for both
 #                                         where the build directory is objs/ in the source directory
@@ -27,8 +27,9 @@ choose_nginx "${1:-}"
 [ "$version" != vendored ] || options+=(--features vendored)
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR CARGO_TARGET_DIR=$directory/cargo
 
-if [ "${2:-}" = clippy ]; then
-    exec cargo clippy "${options[@]}" --all-targets -- -D warnings
+if [ "${2:-}" = lint ]; then
+    cargo clippy --locked "${options[@]}" --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" exec cargo doc --locked --no-deps --document-private-items "${options[@]}"
 fi
 
 say "Building $module in $directory"

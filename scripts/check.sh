@@ -4,6 +4,9 @@
 . "$(dirname "$0")/environment.sh"
 find_rust || fail "no Rust $(rust_minimum) or newer: make setup"
 
+# sources PATTERN: the project's own files of that name, each ended by a NUL.
+sources() { find . \( -path ./target -o -path ./.git -o -path ./.real \) -prune -o -name "$1" -print0; }
+
 for tool in fmt clippy; do
     cargo "$tool" --version >/dev/null 2>&1 || fail "cargo $tool is missing: it comes with rustup (rustup component" \
         "add rustfmt clippy) and with some distributions' packages (rustfmt, rust-clippy)"
@@ -13,11 +16,12 @@ say "== format"
 cargo fmt --all --check
 say "== lints of the crates"
 cargo clippy --locked --workspace --exclude tblb --all-targets -- -D warnings
-say "== lints of the module"
-scripts/build.sh installed clippy
-scripts/build.sh vendored clippy
-say "== documentation of the crates"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace --exclude tblb
+say "== lints and documentation of the module"
+scripts/build.sh installed lint
+scripts/build.sh vendored lint
+say "== documentation"
+sources "*.md" | xargs -0 scripts/links.sh
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --workspace --exclude tblb
 say "== licences and sources of the dependencies"
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --all-features check licenses bans sources
@@ -26,5 +30,5 @@ else
 fi
 if command -v shellcheck >/dev/null; then
     say "== shell scripts"
-    find . \( -path ./target -o -path ./.git -o -path ./.real \) -prune -o -name "*.sh" -print0 | xargs -0 shellcheck -x .ci/run
+    sources "*.sh" | xargs -0 shellcheck -x .ci/run
 fi

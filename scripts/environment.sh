@@ -77,8 +77,8 @@ installed_nginx_version() { nginx -v 2>&1 | sed -n 's|^nginx version: nginx/\([0
 # nginx_source_version SOURCE_DIR
 nginx_source_version() { sed -n 's/^#define NGINX_VERSION *"\(.*\)"$/\1/p' "$1/src/core/nginx.h"; }
 
-# The Debian package that the installed nginx belongs to; empty if it was installed by hand.
-nginx_package() { dpkg-query -S "$(realpath "$(command -v nginx)")" 2>/dev/null | cut -d : -f 1; }
+# package_of COMMAND: the Debian package that it belongs to; empty if it was installed by hand.
+package_of() { dpkg-query -S "$(realpath "$(command -v "$1")")" 2>/dev/null | cut -d : -f 1 || true; }
 
 # Where nginx-dev puts nginx's headers and its configure.
 nginx_dev_source=/usr/share/nginx/src

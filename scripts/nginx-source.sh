@@ -5,7 +5,7 @@
 # and settings of its own, so that it needs no root and leaves the system's as they are.
 get_source_package() {
     local package list apt
-    package=$(nginx_package) || package=
+    package=$(package_of nginx)
     if [ -z "$package" ] || ! command -v dpkg-source >/dev/null; then
         fail "no source of nginx $1 found. Please name one: make build NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…"
     fi

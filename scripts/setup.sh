@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing on Debian and Ubuntu, by their packages; elsewhere says what is. Quick when nothing is.
+# setup.sh [lints]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere says what is. Quick
+# when nothing is. With lints, also what check.sh needs.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
 
@@ -40,7 +41,7 @@ install_missing() {
 install_nginx_source() {
     local package version=
     nginx_dev_fits "$(installed_nginx_version)" && return
-    package=$(nginx_package) || package=
+    package=$(package_of nginx)
     [ -z "$package" ] || version=$(dpkg-query -W -f '${source:Version}' "$package")
     is_offered nginx || update_once # no lists yet
     if [ -n "$version" ] && is_offered nginx-dev "$version"; then
@@ -66,6 +67,15 @@ install_rust() {
     fi
 }
 
+# rustfmt and clippy of the Rust there, and shellcheck. The packages of one Rust end alike: cargo, cargo-web, cargo-1.NN.
+install_lints() {
+    local package
+    install_missing shellcheck
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return
+    package=$(package_of cargo)
+    [ -z "$package" ] || install_missing "rustfmt${package#cargo}" "rust${package#cargo}-clippy"
+}
+
 install_missing ca-certificates gcc libc6-dev libclang-dev libpcre2-dev libssl-dev zlib1g-dev
 command -v nginx >/dev/null || install_missing nginx
 if ! version_at_least "$(installed_nginx_version)" 1.21.5; then
@@ -76,3 +86,6 @@ install_nginx_source
 find_rust || install_rust || say "These packages could not be installed."
 find_rust || fail "Rust $(rust_minimum) or newer is needed, and the packages of this distribution have none." \
     "Please install it with rustup (https://rustup.rs), then try again. Found: $(cargo --version 2>/dev/null || echo no cargo)"
+if [ "${1:-}" = lints ]; then
+    install_lints
+fi
