@@ -2,9 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod compare;
 pub mod demo;
 pub mod engine;
+pub mod fleet;
 pub mod node;
+pub mod policy;
 mod random;
+pub mod scenario;
 pub mod summary;
 pub mod workload;

@@ -1,4 +1,4 @@
-//! `tblb-sim`: the mock engine, a load client and a demonstration.
+//! `tblb-sim`: the simulator, the mock engine, a load client and a demonstration.
 #![forbid(unsafe_code)]
 
 mod cli;

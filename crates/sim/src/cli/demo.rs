@@ -197,7 +197,7 @@ async fn with_client(
 ) -> Result<(Outcome, Option<Vec<PeerRow>>), Box<dyn Error>> {
     let options = args.options(nginx.url());
     let all = options.requests + options.warmup;
-    let bar = progress::bar(policy, all);
+    let bar = progress::bar(policy, all, "requests");
     let three_quarters = Notify::new();
     let mut ended = 0;
     let load = client::run(&options, |record| {

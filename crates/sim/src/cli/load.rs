@@ -73,7 +73,7 @@ pub fn run(args: &Args) -> Ended {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let signal = signals::ended()?;
-        let bar = progress::bar("load", options.requests + options.warmup);
+        let bar = progress::bar("load", options.requests + options.warmup, "requests");
         tokio::select! {
             outcome = client::run(&options, |record| progress::count(&bar, record)) => Ok(outcome?),
             () = signal => Err(Box::<dyn std::error::Error>::from("ended before all requests were sent")),

@@ -2,11 +2,12 @@
 
 mod demo;
 mod engine;
-
 mod load;
 mod progress;
+mod run;
 mod score;
 mod signals;
+mod study;
 mod table;
 
 use std::error::Error;
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 /// What a subcommand ends with.
 type Ended = Result<ExitCode, Box<dyn Error>>;
 
-/// Mock inference engines, a load client and a demonstration for tblb.
+/// A simulator, mock inference engines, a load client and a demonstration for tblb.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -27,6 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Args),
     Engine(engine::Args),
     Score(score::Args),
     Load(load::Args),
@@ -36,6 +38,7 @@ enum Command {
 /// Reads the arguments and runs the subcommand.
 pub fn run() -> Ended {
     match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Load(args) => load::run(&args),

@@ -1,16 +1,16 @@
-//! A progress bar of requests.
+//! Progress bars.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tblb_sim::client::Record;
 
-/// A bar over so many requests, on standard error; hidden where that is no terminal.
-pub fn bar(what: &str, requests: usize) -> ProgressBar {
-    let bar = ProgressBar::new(requests as u64).with_message(what.to_owned());
+/// A bar over so many `units` (a word in the plural), on standard error; hidden where that is no terminal.
+pub fn bar(what: &str, count: usize, units: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(count as u64).with_message(what.to_owned()).with_prefix(units);
     // The template is fixed, so it parses; indicatif's own style would do as well.
     if let Ok(style) =
-        ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} requests, {elapsed} of {duration}")
+        ProgressStyle::with_template("{msg:24} {bar:40} {pos}/{len} {prefix}, {elapsed} of {duration}")
     {
         bar.set_style(style);
     }

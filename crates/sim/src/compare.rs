@@ -1,0 +1,59 @@
+//! Policies against each other over the same seeds.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// A mean and half the width of its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// Half the width of the interval; None of one value.
+    pub interval: Option<f64>,
+}
+
+impl Estimate {
+    /// Of independent values, by Student's t distribution; None of nothing.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let freedom = count - 1.0;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let interval = StudentsT::new(0.0, 1.0, freedom)
+            .ok()
+            .map(|student| student.inverse_cdf(0.975) * (squares / freedom / count).sqrt());
+        (!values.is_empty()).then_some(Self { mean, interval })
+    }
+}
+
+/// By how many per cent the values of `other` differ from those of `base`, which came of the same seeds in the same
+/// order: the mean over the seeds of each one's difference. None if a value is missing.
+pub fn paired_per_cent(base: &[Option<f64>], other: &[Option<f64>]) -> Option<Estimate> {
+    let difference =
+        |(base, other): (&Option<f64>, &Option<f64>)| Some((((*other)? / (*base)?) - 1.0) * 100.0);
+    let differences: Option<Vec<f64>> = base.iter().zip(other).map(difference).collect();
+    Estimate::of(&differences?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_that_of_students_distribution() {
+        let estimate = Estimate::of(&[1.0, 2.0, 3.0, 4.0, 5.0]).expect("values");
+        assert_eq!(estimate.mean, 3.0);
+        // t of 4 degrees of freedom at 0.975 is 2.776; the standard error is √(2.5/5).
+        let interval = estimate.interval.expect("several values");
+        assert!((interval - 2.776_445 * 0.5f64.sqrt()).abs() < 1e-4, "{interval}");
+        assert_eq!(Estimate::of(&[7.0]), Some(Estimate { mean: 7.0, interval: None }));
+        assert_eq!(Estimate::of(&[]), None);
+    }
+
+    #[test]
+    fn values_are_paired_by_seed() {
+        let estimate =
+            paired_per_cent(&[Some(10.0), Some(100.0)], &[Some(11.0), Some(110.0)]).expect("pairs");
+        assert!((estimate.mean - 10.0).abs() < 1e-9 && estimate.interval.is_some_and(|width| width < 1e-6));
+        assert_eq!(paired_per_cent(&[Some(1.0), None], &[Some(1.0), Some(1.0)]), None);
+    }
+}

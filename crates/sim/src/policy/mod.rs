@@ -1,0 +1,199 @@
+//! How requests are balanced: the directives that nginx takes, and what they are compared with.
+//!
+//! A policy knows only what nginx can see: the size of a request, when bytes of its answer come and how many, and
+//! the pages that were polled.
+
+mod nginx;
+mod tblb;
+
+use tblb_core::board::Board;
+use tblb_core::config::Balance;
+use tblb_core::load::Load;
+use tblb_core::picker::Candidate;
+
+use crate::fleet::Peer;
+use crate::node::Nanos;
+
+/// The last page of each peer: when it came, and what it said.
+pub type Pages = Vec<Option<(Nanos, Load)>>;
+
+/// What nginx sees of a request before it picks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Which request it is. No policy may draw from it when it came or how long it is.
+    pub number: u64,
+    /// Content-Length in bytes.
+    pub body: u64,
+    /// The worker that handles it.
+    pub worker: usize,
+}
+
+/// What a policy looks at when it picks.
+pub struct View<'a> {
+    /// The time.
+    pub now: Nanos,
+    /// The time as the board has it.
+    pub now_ms: u64,
+    /// The peers of the instance.
+    pub peers: &'a mut [Peer],
+    /// Which of them may be picked, ascending.
+    pub eligible: &'a [usize],
+    /// The board of the instance.
+    pub board: &'a Board<'a>,
+    /// The slots of the peers.
+    pub slots: &'a [Option<u32>],
+    /// The pages that were polled.
+    pub pages: &'a Pages,
+    /// The random numbers of the policy.
+    pub rng: &'a mut fastrand::Rng,
+}
+
+/// A request at a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Try {
+    /// What was seen of the request.
+    pub seen: Seen,
+    /// The peer that was picked.
+    pub peer: usize,
+    /// When it was picked.
+    pub begun: Nanos,
+    /// When the first byte of the body came.
+    pub first_byte: Option<Nanos>,
+}
+
+/// What has come of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// Bytes of the body.
+    pub bytes: u64,
+    /// Events of the stream; 0 for an answer that comes in one piece.
+    pub events: u64,
+    /// Bytes of the smallest event.
+    pub smallest: u64,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The answer came whole.
+    Whole(Answer),
+    /// No connection, or it broke off.
+    Failed,
+}
+
+/// A policy of one nginx instance, with the state that its workers share and the state that each has to itself.
+pub trait Policy {
+    /// Picks one of the eligible peers; None if there is none.
+    fn pick(&mut self, view: View<'_>, seen: &Seen) -> Option<usize>;
+
+    /// The first byte of an answer's body came.
+    fn first_byte(&mut self, _now: Nanos, _try: &Try) {}
+
+    /// More of an answer came; `answer` is all of it so far. Told at most as often as
+    /// [`Policy::progress_interval`] says, and at the end.
+    fn progress(&mut self, _now: Nanos, _try: &Try, _answer: &Answer) {}
+
+    /// How often it wants to be told of the progress of answers; None for never.
+    fn progress_interval(&self) -> Option<Nanos> {
+        None
+    }
+
+    /// A try ended.
+    fn end(&mut self, _now: Nanos, _try: &Try, _ended: &Ended) {}
+
+    /// A poll of a peer ended with this answer.
+    fn polled(&mut self, _now: Nanos, _peer: usize, _load: &Load) {}
+}
+
+/// What a policy is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The true speed of each peer's node, for policies that are told.
+    pub speeds: &'a [f64],
+    /// Workers of the instance.
+    pub workers: usize,
+    /// The age above which a page counts no more, in ms.
+    pub stale_ms: u64,
+}
+
+/// A policy as it is named.
+#[derive(Debug, Clone)]
+pub enum Rule {
+    /// A `tblb` directive.
+    Tblb(Box<Balance>),
+    /// A method of nginx.
+    Nginx(nginx::Method),
+}
+
+impl Rule {
+    /// Parses the text of `--policy`: a `tblb` directive as nginx takes it (a semicolon at its end may be left out),
+    /// or one of the words.
+    ///
+    /// # Errors
+    /// Says what is wrong, and what would be right.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.trim().trim_end_matches(';').split_whitespace().collect();
+        match words.split_first() {
+            Some((&"tblb", rest)) => match Balance::parse(rest) {
+                Ok(balance) => Ok(Self::Tblb(Box::new(balance))),
+                Err(error) => Err(error.to_string()),
+            },
+            Some((word, [])) => {
+                let method = nginx::Method::ALL.iter().find(|(name, _)| name == word);
+                method.map(|&(_, method)| Self::Nginx(method)).ok_or_else(|| unknown(word))
+            }
+            _ => Err(unknown(text)),
+        }
+    }
+
+    /// The `weight` of a server whose node has this speed.
+    pub fn weight(&self, speed: f64) -> i64 {
+        match self {
+            Self::Nginx(nginx::Method::WeightedLeastConn) => (speed * WEIGHT).round().max(1.0) as i64,
+            _ => 1,
+        }
+    }
+
+    /// The policy of one instance.
+    pub fn make(&self, context: &Context<'_>) -> Box<dyn Policy + Send> {
+        match self {
+            Self::Tblb(balance) => Box::new(tblb::Tblb::new(balance, context)),
+            Self::Nginx(method) => Box::new(nginx::Nginx::new(*method)),
+        }
+    }
+}
+
+/// The weight of a node of speed 1: fine enough for any fleet.
+const WEIGHT: f64 = 100.0;
+
+fn unknown(text: &str) -> String {
+    let words: Vec<_> = nginx::Method::ALL.iter().map(|(name, _)| *name).collect();
+    format!("unknown policy \"{text}\", expected a directive \"tblb …\" or one of {}", words.join(", "))
+}
+
+/// Fills `candidates` with the eligible peers, with these scores.
+fn gather(view: &View<'_>, candidates: &mut Vec<Candidate>, score: impl Fn(usize) -> Option<f64>) {
+    candidates.clear();
+    candidates.extend(view.eligible.iter().map(|&at| {
+        let peer = &view.peers[at];
+        Candidate {
+            conns: peer.conns,
+            weight: peer.weight,
+            effective_weight: peer.effective_weight,
+            current_weight: peer.current_weight,
+            score: score(at),
+        }
+    }));
+}
+
+/// Writes back the weights that a pick moved, and says which peer the candidate was.
+fn settle(view: &mut View<'_>, candidates: &[Candidate], picked: usize) -> Option<usize> {
+    for (&at, candidate) in view.eligible.iter().zip(candidates) {
+        view.peers[at].current_weight = candidate.current_weight;
+        view.peers[at].effective_weight = candidate.effective_weight;
+    }
+    view.eligible.get(picked).copied()
+}
+
+#[cfg(test)]
+mod tests;
