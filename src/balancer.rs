@@ -24,6 +24,8 @@ use tblb_core::reason::Reason;
 struct PeerData {
     round_robin: ngx_http_upstream_rr_peer_data_t,
     conf: *const UpstreamConf,
+    /// The tokens that the request's prompt counts for.
+    prompt: u32,
     kept: Option<&'static Kept>,
 }
 
@@ -54,12 +56,15 @@ unsafe extern "C" fn init_peer(
 ) -> ngx_int_t {
     // SAFETY: nginx calls this with a request whose upstream it has created, and a block of ours.
     guard::or(NGX_ERROR as ngx_int_t, || unsafe {
-        let conf = upstream_of(upstream).map_or(ptr::null(), |conf| ptr::from_ref(conf));
+        let conf = upstream_of(upstream);
+        // Where the length is not known yet the prompt counts for nothing.
+        let bytes = u64::try_from((*r).headers_in.content_length_n).unwrap_or(0);
         let data = ngx_pcalloc((*r).pool, size_of::<PeerData>()).cast::<PeerData>();
         if data.is_null() {
             return NGX_ERROR as ngx_int_t;
         }
-        (*data).conf = conf;
+        (*data).prompt = conf.as_ref().map_or(1, |conf| worker::prompt(conf, bytes));
+        (*data).conf = conf.map_or(ptr::null(), |conf| ptr::from_ref(conf));
         (*data).kept = request::keep(r);
         (*(*r).upstream).peer.data = data.cast();
         if ngx_http_upstream_init_round_robin_peer(r, upstream) != NGX_OK as ngx_int_t {
@@ -159,7 +164,7 @@ fn get_of(
 
 fn begin(data: &PeerData, conf: &UpstreamConf, slot: Option<u32>, score: Option<f64>, reason: Reason) {
     if let Some(kept) = data.kept {
-        kept.begin(slot, conf.block.balance.algorithm.name, score, reason);
+        kept.begin(slot, data.prompt, conf.block.balance.algorithm.name, score, reason);
     }
 }
 
@@ -201,7 +206,7 @@ fn choose(
         return Some((found.place, Picked { index: 0, reason: Reason::LeastConn }));
     }
     gather(&mut locked, data, group, now);
-    let picked = picker::pick(&conf.block.balance, &mut group.candidates, rng)?;
+    let picked = picker::pick(&conf.block.balance, data.prompt, &mut group.candidates, rng)?;
     for (candidate, choice) in group.candidates.iter().zip(&group.choices) {
         // SAFETY: the list is locked since the addresses were taken.
         let peer = unsafe { &mut *choice.peer };

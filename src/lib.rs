@@ -7,6 +7,7 @@
 //! | `balancer` | the method of an upstream: a peer for a request |
 //! | `peers` | nginx's lists of peers: the one place that walks them |
 //! | `request` | what is kept of a request: its tries, and how each went |
+//! | `body` | the filter that sees the bodies of answers |
 //! | `zone` | the shared zone: the one place that casts it to a board |
 //! | `worker` | a worker process: its groups of peers, its timer |
 //! | `polling` | the poller that one of the workers runs |
@@ -14,6 +15,7 @@
 //! | `guard` | the border: no panic crosses it |
 
 mod balancer;
+mod body;
 mod clock;
 mod conf;
 mod directives;
@@ -83,7 +85,7 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         main.check(cf)?;
         if !main.upstreams.is_empty() {
             zone::add(cf, main)?;
-            request::add_filter();
+            body::add_filter();
         }
         Ok(())
     })

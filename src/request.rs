@@ -6,14 +6,15 @@ use crate::guard::Failed;
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
     NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
-    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t,
-    ngx_http_top_body_filter, ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
+    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add,
+    ngx_uint_t,
 };
 use once_cell::unsync::OnceCell;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 use tblb_core::reason::Reason;
+use tblb_core::tries::{Ending, Id};
 
 /// Tries beyond the first four of which something can be said; more than these are left out of the variables.
 const MOST_TRIES: usize = 64;
@@ -30,7 +31,7 @@ pub struct Kept {
     /// The try that runs now.
     current: Cell<Option<Current>>,
     /// What is to be said of each try.
-    tries: Tries,
+    told: Told,
 }
 
 type Cleanup = unsafe extern "C" fn(*mut c_void);
@@ -40,6 +41,8 @@ type FinalizeRequest = Cell<Option<unsafe extern "C" fn(*mut ngx_http_request_t,
 #[derive(Clone, Copy)]
 struct Current {
     slot: Option<u32>,
+    /// Its name among the worker's tries, None if it is not counted.
+    id: Option<Id>,
     picked_at: u64,
     waits_for_body: bool,
 }
@@ -60,13 +63,13 @@ pub struct Said {
 }
 
 /// What is to be said of the tries of a request.
-struct Tries {
+struct Told {
     said: [Cell<Option<Said>>; 4],
     /// Further ones, in the request's pool, once they are needed.
     more: OnceCell<&'static [Cell<Option<Said>>; MOST_TRIES]>,
 }
 
-impl Tries {
+impl Told {
     fn cells(&self) -> impl Iterator<Item = &Cell<Option<Said>>> {
         self.said.iter().chain(self.more.get().into_iter().flat_map(|more| more.iter()))
     }
@@ -98,6 +101,15 @@ unsafe extern "C" fn cleanup(kept: *mut c_void) {
     guard::or((), || unsafe { (*kept.cast::<Kept>()).end_with(Ending::Aborted) });
 }
 
+/// What is kept of a request, if its context still tells.
+///
+/// # Safety
+/// `request` is a request that nginx is handling, and outlives the reference.
+pub unsafe fn kept_in_context<'a>(request: *mut ngx_http_request_t) -> Option<&'a Kept> {
+    // SAFETY: the context is what `keep` put there, or null.
+    unsafe { (*(*request).ctx.add(context_index())).cast::<Kept>().as_ref() }
+}
+
 /// What is kept of a request, None if no `tblb` upstream had it.
 ///
 /// # Safety
@@ -106,8 +118,7 @@ pub unsafe fn kept<'a>(request: *mut ngx_http_request_t) -> Option<&'a Kept> {
     // SAFETY: the context is what `keep` put there; the pool's cleanups are a list, and those marked as ours hold
     // what `keep` put there, for this request or for another with the same pool.
     unsafe {
-        let context = *(*request).ctx.add(context_index());
-        if let Some(kept) = context.cast::<Kept>().as_ref() {
+        if let Some(kept) = kept_in_context(request) {
             return Some(kept);
         }
         let mut next = (*(*request).pool).cleanup;
@@ -174,21 +185,29 @@ impl Kept {
             finalize: Cell::new(None),
             code: Cell::new(None),
             current: Cell::new(None),
-            tries: Tries { said: [const { Cell::new(None) }; 4], more: OnceCell::new() },
+            told: Told { said: [const { Cell::new(None) }; 4], more: OnceCell::new() },
         }
     }
 
-    /// A peer was picked, and a try begins.
-    pub fn begin(&self, slot: Option<u32>, algorithm: &'static str, score: Option<f64>, reason: Reason) {
+    /// A peer was picked, and a try begins, with a prompt of so many tokens.
+    pub fn begin(
+        &self,
+        slot: Option<u32>,
+        prompt: u32,
+        algorithm: &'static str,
+        score: Option<f64>,
+        reason: Reason,
+    ) {
         self.end(0);
-        worker::enter(slot);
+        let picked_at = clock::now_us();
+        let id = worker::begin_try(slot, prompt, picked_at);
         self.code.set(None);
         // Subrequests (authentication, mirrors) are picks too, but nobody waits for the first token of theirs.
         // SAFETY: the request is alive: it is what is being balanced.
         let (main, state) =
             unsafe { (self.request == (*self.request).main, states(self.request).saturating_sub(1)) };
-        self.current.set(Some(Current { slot, picked_at: clock::now_us(), waits_for_body: main }));
-        self.tries.push(Said { state, algorithm, score, reason, ttft: None }, self.request);
+        self.current.set(Some(Current { slot, id, picked_at, waits_for_body: main }));
+        self.told.push(Said { state, algorithm, score, reason, ttft: None }, self.request);
     }
 
     /// The try that runs ends, if one does; `state` is what nginx says of it. May be called again.
@@ -202,7 +221,7 @@ impl Kept {
 
     fn end_with(&self, ending: Ending) {
         if let Some(current) = self.current.take() {
-            worker::leave(current.slot, ending);
+            current.id.inspect(|id| worker::end_try(*id, ending));
         }
     }
 
@@ -229,12 +248,28 @@ impl Kept {
 
     /// What is to be said of the try at that place among nginx's states.
     pub fn said(&self, state: usize) -> Option<Said> {
-        self.tries.cells().filter_map(Cell::get).find(|said| said.state == state)
+        self.told.cells().filter_map(Cell::get).find(|said| said.state == state)
+    }
+
+    /// Whether a try runs of which the answer's body is of interest.
+    pub fn listens(&self) -> bool {
+        self.current.get().is_some_and(|current| current.id.is_some() || current.waits_for_body)
+    }
+
+    /// A part of the answer's body comes, of which the bytes are known or only their number.
+    pub fn read(&self, part: Result<&[u8], u64>) {
+        let Some(current) = self.current.get() else { return };
+        let length = part.map_or_else(|bytes| bytes, |bytes| bytes.len() as u64);
+        if length > 0 && current.waits_for_body {
+            self.first_byte(current);
+        }
+        if let Some(id) = current.id.filter(|_| length > 0) {
+            worker::read(id, part);
+        }
     }
 
     /// The first byte of the body comes.
-    fn first_byte(&self) {
-        let Some(current) = self.current.get().filter(|current| current.waits_for_body) else { return };
+    fn first_byte(&self, current: Current) {
         self.current.set(Some(Current { waits_for_body: false, ..current }));
         // SAFETY: the request is alive: its body is being sent.
         if unsafe { (*self.request).upstream.as_ref() }
@@ -244,7 +279,7 @@ impl Kept {
         }
         let ttft = clock::now_us().saturating_sub(current.picked_at);
         worker::first_byte(current.slot, ttft);
-        if let Some(last) = self.tries.last() {
+        if let Some(last) = self.told.last() {
             last.set(last.get().map(|said| Said { ttft: Some(ttft), ..said }));
         }
     }
@@ -260,17 +295,6 @@ fn is_error(upstream: &ngx_http_upstream_t) -> bool {
     upstream.headers_in.status_n >= NGX_HTTP_BAD_REQUEST as ngx_uint_t
 }
 
-/// How a try ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// The answer came whole.
-    Completed,
-    /// No connection, an error of the engine, or an answer that broke off.
-    Failed,
-    /// The client gave up.
-    Aborted,
-}
-
 /// How many states of tries nginx has for a request.
 ///
 /// # Safety
@@ -278,53 +302,4 @@ pub enum Ending {
 pub unsafe fn states(request: *mut ngx_http_request_t) -> usize {
     // SAFETY: as the caller says; the array is null before the first try.
     unsafe { (*request).upstream_states.as_ref() }.map_or(0, |states| states.nelts)
-}
-
-/// The body filter after ours.
-static mut NEXT_BODY_FILTER: ngx_http_output_body_filter_pt = None;
-
-/// Puts our filter before all others, so that it sees the bytes as they come from the engine.
-pub fn add_filter() {
-    // SAFETY: nginx parses its configuration in one thread, and no request is being handled then.
-    unsafe {
-        NEXT_BODY_FILTER = ngx_http_top_body_filter;
-        ngx_http_top_body_filter = Some(body_filter);
-    }
-}
-
-unsafe extern "C" fn body_filter(request: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
-    // SAFETY: nginx calls this with a request and the chain to send; the context is what `keep` put there.
-    guard::or((), || unsafe {
-        let context = *(*request).ctx.add(context_index());
-        if let Some(kept) = context.cast::<Kept>().as_ref() {
-            if kept.current.get().is_some_and(|current| current.waits_for_body) && has_bytes(chain) {
-                kept.first_byte();
-            }
-        }
-    });
-    // SAFETY: the filter was there before ours was put in front of it.
-    unsafe { NEXT_BODY_FILTER.map_or(NGX_ERROR as ngx_int_t, |next| next(request, chain)) }
-}
-
-/// Whether a chain holds a byte.
-///
-/// # Safety
-/// `chain` is a chain of nginx, or null.
-unsafe fn has_bytes(mut chain: *const ngx_chain_t) -> bool {
-    // SAFETY: as the caller says; each link has a buffer.
-    while let Some(link) = unsafe { chain.as_ref() } {
-        // SAFETY: as above.
-        let buffer = unsafe { &*link.buf };
-        let in_memory = buffer.temporary() != 0 || buffer.memory() != 0 || buffer.mmap() != 0;
-        let bytes = if in_memory {
-            buffer.last as i64 - buffer.pos as i64
-        } else {
-            buffer.file_last - buffer.file_pos
-        };
-        if bytes > 0 {
-            return true;
-        }
-        chain = link.next;
-    }
-    false
 }

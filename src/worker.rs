@@ -6,7 +6,6 @@ use crate::balancer::Choice;
 use crate::conf::{self, MainConf, UpstreamConf};
 use crate::peers::{self, Copied, Peers};
 use crate::polling::Polling;
-use crate::request::Ending;
 use crate::{balancer, clock, guard, zone};
 use ngx::ffi::{
     NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_add_timer, ngx_connection_t, ngx_cycle_t, ngx_del_timer,
@@ -18,6 +17,7 @@ use std::ptr;
 use tblb_core::board::{Board, Row};
 use tblb_core::picker::Candidate;
 use tblb_core::scores::{Freshness, Scores};
+use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
 
 /// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
 const TICK_MS: ngx_msec_t = 250;
@@ -41,6 +41,7 @@ pub struct Worker {
     row: Option<Row<'static>>,
     /// The groups of each upstream by its number: the primary servers and the backup ones.
     groups: Vec<[Group; 2]>,
+    tries: Tries,
     rng: fastrand::Rng,
     polling: Polling,
     timer: Box<Timer>,
@@ -150,11 +151,14 @@ pub fn begin(cycle: *mut ngx_cycle_t) {
     if let Some(row) = row {
         row.begin(std::process::id());
     }
+    // SAFETY: as above. A request that is proxied takes two connections, so that there are fewer tries than these.
+    let connections = unsafe { (*cycle).connection_n };
     let mut worker = Worker {
         cycle,
         board,
         row,
         groups: main.upstreams().map(|_| [Group::new(), Group::new()]).collect(),
+        tries: Tries::with_capacity(connections),
         rng: fastrand::Rng::with_seed(clock::now_us() ^ (u64::from(std::process::id()) << 32)),
         polling: Polling::new(),
         timer: Timer::new(cycle),
@@ -201,6 +205,11 @@ pub fn with<T>(f: impl FnOnce(&mut Worker) -> T) -> Option<T> {
 }
 
 impl Worker {
+    /// Where it counts, None if it cannot.
+    fn ledger(&self) -> Option<Ledger<'static>> {
+        Some(Ledger { board: self.board?, row: self.row? })
+    }
+
     /// Looks after the lease, the peers and the board; false when that is over.
     fn tick(&mut self) -> bool {
         if exiting() {
@@ -271,40 +280,53 @@ pub fn with_group<T>(
     with(|worker| {
         let backup = zone::lists(upstream).next() != Some(list);
         let group = worker.groups.get_mut(upstream.number)?.get_mut(usize::from(backup))?;
+        if let (Some(board), Some(row)) = (worker.board, worker.row) {
+            worker.tries.sweep(Ledger { board, row }, clock::now_us());
+        }
         group.refresh(upstream, list, worker.board.as_ref());
         Some(f(group, &mut worker.rng))
     })?
 }
 
-/// A request goes to the peer of a slot.
-pub fn enter(slot: Option<u32>) {
-    at(slot, |worker, index| {
-        worker.row.inspect(|row| row.enter(index));
-        worker.board.and_then(|board| board.slot(index)).inspect(|slot| slot.count_pick());
+/// The tokens that a request to an upstream counts for whose body has so many bytes; learns from it what is usual.
+pub fn prompt(upstream: &UpstreamConf, bytes: u64) -> u32 {
+    let prompts = with(|worker| worker.board?.prompts(upstream.number)).flatten();
+    prompts.map_or(1, |prompts| {
+        prompts.learn(bytes);
+        prompts.tokens(bytes)
+    })
+}
+
+/// A request with a prompt of so many tokens goes to the peer of a slot at `now` (µs). None if it cannot be counted.
+pub fn begin_try(slot: Option<u32>, prompt: u32, now: u64) -> Option<Id> {
+    with(|worker| worker.tries.begin(worker.ledger()?, slot?, prompt, now)).flatten()
+}
+
+/// A part of the answer to a try comes: its bytes, or how many they are.
+pub fn read(id: Id, part: Result<&[u8], u64>) {
+    let now = clock::now_us();
+    with(|worker| {
+        let Some(at) = worker.ledger() else { return };
+        match part {
+            Ok(bytes) => worker.tries.read(at, id, bytes, now),
+            Err(bytes) => worker.tries.count(at, id, Part { bytes, ..Part::default() }, now),
+        }
     });
 }
 
-/// A request leaves it.
-pub fn leave(slot: Option<u32>, ending: Ending) {
-    at(slot, |worker, index| {
-        worker.row.inspect(|row| row.leave(index));
-        worker.board.and_then(|board| board.slot(index)).inspect(|slot| match ending {
-            Ending::Completed => slot.count_completion(),
-            Ending::Failed => slot.count_failure(),
-            Ending::Aborted => slot.count_abort(),
-        });
+/// A try ends.
+pub fn end_try(id: Id, ending: Ending) {
+    with(|worker| {
+        if let Some(at) = worker.ledger() {
+            worker.tries.end(at, id, ending);
+        }
     });
 }
 
-/// The first byte of a body comes from it, `us` µs after the pick.
+/// The first byte of a body comes from the peer of a slot, `us` µs after the pick.
 pub fn first_byte(slot: Option<u32>, us: u64) {
-    at(slot, |worker, index| {
-        worker.board.and_then(|board| board.slot(index)).inspect(|slot| slot.ttft().add(us));
+    with(|worker| {
+        let slot = slot.and_then(|slot| worker.board?.slot(slot as usize));
+        slot.inspect(|slot| slot.ttft().add(us));
     });
-}
-
-fn at(slot: Option<u32>, f: impl FnOnce(&Worker, usize)) {
-    if let Some(slot) = slot {
-        with(|worker| f(worker, slot as usize));
-    }
 }

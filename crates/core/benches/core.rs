@@ -21,7 +21,7 @@ fn candidates(n: usize) -> Vec<Candidate> {
         weight: 1,
         effective_weight: 1,
         current_weight: 0,
-        known: Known { score: Some(rng.f64()), fresh: true, standing: Standing::Ready },
+        known: Known { score: Some(rng.f64()), fresh: true, standing: Standing::Ready, work: None },
     };
     (0..n).map(candidate).collect()
 }
@@ -37,7 +37,7 @@ fn picks(c: &mut Criterion) {
         for (name, _) in Pick::ALL {
             let Ok(how) = Balance::parse(&["s1", &format!("pick={name}")]) else { continue };
             group.bench_function(BenchmarkId::new(name, n), |b| {
-                b.iter(|| picker::pick(&how, black_box(&mut peers), &mut rng));
+                b.iter(|| picker::pick(&how, 100, black_box(&mut peers), &mut rng));
             });
         }
     }

@@ -12,3 +12,4 @@ pub mod picker;
 pub mod reason;
 pub mod scores;
 pub mod status;
+pub mod tries;

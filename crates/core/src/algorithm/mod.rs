@@ -5,6 +5,7 @@
 //! `golden/scores.jsonl` holds its own results, which the tests reproduce.
 
 pub mod least_conn;
+pub mod least_work;
 pub mod normalise;
 pub mod s1;
 pub mod s1_adaptive;
@@ -24,10 +25,12 @@ pub mod s2_enhanced;
 pub mod s2_nonlinear;
 mod weights;
 
+pub use least_work::Work;
 pub use weights::{Params, Weights};
 
 /// Every algorithm that a `tblb` directive can name.
 pub static ALL: &[&Algorithm] = &[
+    &least_work::ALGORITHM,
     &least_conn::ALGORITHM,
     &s1::ALGORITHM,
     &s1_enhanced::ALGORITHM,
@@ -70,6 +73,8 @@ pub struct Algorithm {
 pub enum Rule {
     /// By nginx's own count of connections.
     LeastConn,
+    /// By the work that is left at each node, by our own requests and what their answers taught.
+    LeastWork,
     /// By a score from what the nodes report.
     Score(Score),
 }
@@ -87,7 +92,7 @@ impl Algorithm {
     /// Scores `nodes` into `scores` and returns true; false if this algorithm has no scores.
     pub fn score(&self, params: &Params, nodes: &mut Nodes, scores: &mut [f64]) -> bool {
         match self.rule {
-            Rule::LeastConn => false,
+            Rule::LeastConn | Rule::LeastWork => false,
             Rule::Score(score) => {
                 score(params, nodes, scores);
                 true

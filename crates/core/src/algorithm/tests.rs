@@ -114,7 +114,7 @@ proptest! {
 /// The row of an algorithm in the page of the directive.
 fn row(a: &Algorithm) -> String {
     let weights = match a.rule {
-        Rule::LeastConn => "–".into(),
+        Rule::LeastConn | Rule::LeastWork => "–".into(),
         Rule::Score(_) => format!("{}, {}, {}", a.weights.waiting, a.weights.cache, a.weights.running),
     };
     format!("| `{}` | {} | {} | {} |", a.name, a.formula, weights, a.purpose)

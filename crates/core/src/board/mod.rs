@@ -11,6 +11,7 @@
 //!   it; readers take the newer one and notice if the writer came round again. A writer that is killed leaves
 //!   the last whole sample in place.
 //! - An *in-flight count* has one writer, its worker process, in a [row](Row) of its own; readers add the rows.
+//! - What is [learnt](Learned) of a peer are moving averages, for which plain loads and stores do.
 //! - All other words are counters that only grow; several workers add to them with atomic additions.
 //! - A slot is claimed for a peer by one compare-and-swap of its key.
 //!
@@ -18,22 +19,27 @@
 //!
 //! header, then a record for each upstream, then the slots, then the rows.
 
+mod learned;
 mod lease;
+mod prompts;
 mod row;
 mod slot;
 mod ttft;
 
+pub use learned::{Average, Learned};
 pub use lease::{Holder, Lease};
-pub use row::Row;
+pub use prompts::Prompts;
+pub use row::{InFlight, Row};
 pub use slot::{FAULTS, Outcome, Sample, Slot, Totals};
 pub use ttft::{BUCKETS, Histogram};
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
-const MAGIC: u64 = u64::from_be_bytes(*b"tblb0001");
+const MAGIC: u64 = u64::from_be_bytes(*b"tblb0002");
 
 const HEADER: usize = 16;
 const UPSTREAM: usize = 8;
@@ -60,6 +66,7 @@ pub fn key(names: &[&[u8]]) -> u64 {
 mod upstream_word {
     pub const VERSION: usize = 0;
     pub const KEY: usize = 1;
+    pub const PROMPTS: usize = 2; // two words
 }
 
 /// How many records a board has.
@@ -159,9 +166,25 @@ impl<'a> Board<'a> {
         (0..self.shape.rows).filter_map(move |i| board.row(i))
     }
 
-    /// Requests of all workers that are now at the peer of slot `index`.
-    pub fn in_flight(&self, index: usize) -> u64 {
-        self.rows().map(|row| row.in_flight(index)).fold(0, u64::saturating_add)
+    /// The rows of workers that are there.
+    fn begun_rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        self.rows().filter(|row| row.pid() != 0)
+    }
+
+    /// What all workers have in flight at the peer of slot `index`.
+    pub fn in_flight(&self, index: usize) -> InFlight {
+        self.begun_rows().map(|row| row.in_flight(index)).fold(InFlight::default(), InFlight::add)
+    }
+
+    /// The same for the peers of several slots, row by row; nothing for a peer that has none.
+    pub fn all_in_flight(&self, slots: &[Option<u32>], sums: &mut Vec<InFlight>) {
+        sums.clear();
+        sums.resize(slots.len(), InFlight::default());
+        for row in self.begun_rows() {
+            for (sum, slot) in sums.iter_mut().zip(slots) {
+                *sum = *sum + slot.map_or(InFlight::default(), |slot| row.in_flight(slot as usize));
+            }
+        }
     }
 
     /// The slot of the peer `key` (not 0), claimed for `upstream` if it has none yet; None if all are taken,
@@ -228,16 +251,26 @@ impl<'a> Board<'a> {
     /// Writes the outcome of a poll into slot `index`. Only the holder of the lease may call it.
     pub fn publish(&self, index: usize, outcome: &Outcome) {
         let Some(slot) = self.slot(index) else { return };
-        slot.publish(outcome);
+        slot.publish(outcome, self.in_flight(index).active);
         if let Some(word) = self.version_word(slot.upstream()) {
             word.fetch_add(1, std::sync::atomic::Ordering::Release);
         }
     }
 
+    /// What is known of the prompts of `upstream`; None for an upstream that there is not.
+    pub fn prompts(&self, upstream: usize) -> Option<Prompts<'a>> {
+        let at = HEADER
+            + (upstream < self.shape.upstreams).then_some(upstream)? * UPSTREAM
+            + upstream_word::PROMPTS;
+        self.words.get(at..at + prompts::WORDS).map(Prompts::new)
+    }
+
     /// Frees the slots of peers that nobody has seen for `grace` ms and at which there is no request.
     pub fn reclaim(&self, now: u64, grace: u64) -> usize {
         let unused = |(index, slot): &(usize, Slot)| {
-            slot.key() != 0 && now.saturating_sub(slot.seen_at()) > grace && self.in_flight(*index) == 0
+            slot.key() != 0
+                && now.saturating_sub(slot.seen_at()) > grace
+                && self.in_flight(*index).active == 0
         };
         self.slots().filter(unused).map(|(_, slot)| slot.clear()).count()
     }
@@ -263,6 +296,12 @@ impl<'a> Board<'a> {
             let Some(number) = number_here(old.upstream_key(slot.upstream())) else { continue };
             if let Some(new) = self.claim(slot.key(), number, now).and_then(|index| self.slot(index)) {
                 new.copy_from(&slot, number);
+            }
+        }
+        for number in 0..old.shape.upstreams {
+            let new = number_here(old.upstream_key(number)).and_then(|new| self.prompts(new));
+            if let (Some(new), Some(old)) = (new, old.prompts(number)) {
+                new.copy_from(&old);
             }
         }
         self.lease().copy_from(&old.lease());

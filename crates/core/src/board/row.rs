@@ -1,5 +1,6 @@
 //! A row: the requests that one worker process has in flight, by slot.
 
+use std::ops::Add;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -7,6 +8,53 @@ use std::sync::atomic::{
 
 /// Words before the counts: the process id, and padding to a cache line.
 pub(super) const HEADER: usize = 8;
+
+/// The low bits of a count hold prompt tokens, up to 2^40 of them; those above hold requests. One word for both makes
+/// each reading of a peer one load, and both numbers of one moment.
+const PREFILL_BITS: u32 = 40;
+const PREFILL_MASK: u64 = (1 << PREFILL_BITS) - 1;
+
+/// Requests at a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InFlight {
+    /// Requests that have not ended.
+    pub active: u64,
+    /// The prompt tokens of those among them that have sent nothing yet.
+    pub prefill: u64,
+}
+
+impl InFlight {
+    /// One request whose prompt has so many tokens.
+    pub fn one(prompt: u32) -> Self {
+        InFlight { active: 1, prefill: u64::from(prompt) }
+    }
+
+    fn of(word: u64) -> Self {
+        InFlight { active: word >> PREFILL_BITS, prefill: word & PREFILL_MASK }
+    }
+
+    fn word(self) -> u64 {
+        self.active.min(u64::MAX >> PREFILL_BITS) << PREFILL_BITS | self.prefill.min(PREFILL_MASK)
+    }
+
+    fn less(self, other: Self) -> Self {
+        InFlight {
+            active: self.active.saturating_sub(other.active),
+            prefill: self.prefill.saturating_sub(other.prefill),
+        }
+    }
+}
+
+impl Add for InFlight {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        InFlight {
+            active: self.active.saturating_add(other.active),
+            prefill: self.prefill.saturating_add(other.prefill),
+        }
+    }
+}
 
 /// A view of a row. Counts are changed by their own worker alone, so a load and a store do for an addition.
 #[derive(Debug, Clone, Copy)]
@@ -35,22 +83,22 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// Requests in flight at the peer of a slot.
-    pub fn in_flight(&self, slot: usize) -> u64 {
-        self.count(slot).map_or(0, |count| count.load(Relaxed))
+    /// What is in flight at the peer of a slot.
+    pub fn in_flight(&self, slot: usize) -> InFlight {
+        self.count(slot).map_or(InFlight::default(), |count| InFlight::of(count.load(Relaxed)))
     }
 
-    /// One more.
-    pub fn enter(&self, slot: usize) {
+    /// So much more.
+    pub fn enter(&self, slot: usize, more: InFlight) {
         if let Some(count) = self.count(slot) {
-            count.store(count.load(Relaxed).saturating_add(1), Relaxed);
+            count.store((InFlight::of(count.load(Relaxed)) + more).word(), Relaxed);
         }
     }
 
-    /// One less, never under 0.
-    pub fn leave(&self, slot: usize) {
+    /// So much less, never under 0.
+    pub fn leave(&self, slot: usize, less: InFlight) {
         if let Some(count) = self.count(slot) {
-            count.store(count.load(Relaxed).saturating_sub(1), Relaxed);
+            count.store(InFlight::of(count.load(Relaxed)).less(less).word(), Relaxed);
         }
     }
 

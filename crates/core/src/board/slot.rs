@@ -1,5 +1,6 @@
 //! A slot: what is known of one peer.
 
+use super::learned::{self, Learned};
 use super::ttft::{self, Histogram};
 use crate::load::Load;
 use std::sync::atomic::{
@@ -11,12 +12,12 @@ use std::sync::atomic::{
 /// Kinds of fault that there is room for.
 pub const FAULTS: usize = 32;
 
-/// Words of one sample: time, waiting, running, cache, engine.
-const SAMPLE: usize = 5;
+/// Words of one sample: time, waiting, running, cache, engine, our own requests.
+const SAMPLE: usize = 6;
 
 /// Words of a slot.
 mod word {
-    use super::{FAULTS, SAMPLE, ttft};
+    use super::{FAULTS, SAMPLE, learned, ttft};
     pub const KEY: usize = 0;
     pub const UPSTREAM: usize = 1;
     pub const SEEN_AT: usize = 2;
@@ -32,7 +33,8 @@ mod word {
     pub const FAILURES: usize = PICKS + 2;
     pub const ABORTS: usize = PICKS + 3;
     pub const TTFT: usize = PICKS + 4;
-    pub const END: usize = TTFT + ttft::WORDS;
+    pub const LEARNED: usize = TTFT + ttft::WORDS;
+    pub const END: usize = LEARNED + learned::WORDS;
 }
 
 /// Words of a slot, in whole cache lines.
@@ -58,12 +60,20 @@ pub struct Sample {
     pub engine: u8,
     /// What it said.
     pub load: Load,
+    /// Our own requests at the peer when the answer came.
+    pub own: u64,
 }
 
 impl Sample {
     /// Its age in ms; 0 for one that seems to come from the future.
     pub fn age(&self, now: u64) -> u64 {
         now.saturating_sub(self.at)
+    }
+
+    /// Requests at the peer that are not ours: those that others send, and those of workers that a reload left behind.
+    /// None if the engine does not say how many run.
+    pub fn background(&self) -> Option<f64> {
+        Some((self.load.running? + self.load.waiting.unwrap_or(0.0) - self.own as f64).max(0.0))
     }
 }
 
@@ -145,15 +155,15 @@ impl<'a> Slot<'a> {
         self.set(word::UPSTREAM, upstream as u64);
     }
 
-    /// Writes what a poll ended in; one writer at a time.
-    pub(super) fn publish(&self, outcome: &Outcome) {
+    /// Writes what a poll ended in, while so many requests are our own; one writer at a time.
+    pub(super) fn publish(&self, outcome: &Outcome, own: u64) {
         self.set(word::POLLED_AT, outcome.at);
         self.set(word::TOOK, outcome.took);
         self.add(word::POLLS);
         match outcome.result {
             Ok((engine, load)) => {
                 self.set(word::LAST_FAULT, 0);
-                self.write_sample(&Sample { at: outcome.at, engine, load });
+                self.write_sample(&Sample { at: outcome.at, engine, load, own });
             }
             Err(fault) => {
                 self.set(word::LAST_FAULT, u64::from(fault) + 1);
@@ -175,6 +185,7 @@ impl<'a> Slot<'a> {
         self.set(at + 2, bits(sample.load.running));
         self.set(at + 3, bits(sample.load.cache));
         self.set(at + 4, u64::from(sample.engine));
+        self.set(at + 5, sample.own);
         self.0[word::VERSION].store(next, Release);
     }
 
@@ -194,6 +205,7 @@ impl<'a> Slot<'a> {
                     running: number(self.get(at + 2)),
                     cache: number(self.get(at + 3)),
                 },
+                own: self.get(at + 5),
             };
             // The words read above belong to `version` unless a writer has come round to this half, and before
             // it did that it had published the version after ours.
@@ -254,6 +266,11 @@ impl<'a> Slot<'a> {
     /// The times to the first body byte.
     pub fn ttft(&self) -> Histogram<'a> {
         Histogram::new(&self.0[word::TTFT..word::TTFT + ttft::WORDS])
+    }
+
+    /// What was learnt from its answers.
+    pub fn learned(&self) -> Learned<'a> {
+        Learned::new(&self.0[word::LEARNED..word::LEARNED + learned::WORDS])
     }
 }
 

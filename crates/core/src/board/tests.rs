@@ -27,7 +27,7 @@ fn a_sample_comes_back_and_changes_the_version_of_its_upstream() {
     for x in [1.0, 2.0, 3.0] {
         let before = (board.version(0), board.version(1));
         board.publish(index, &good(1000, x));
-        assert_eq!(slot.sample(), Some(Sample { at: 1000, engine: 1, load: load(x) }));
+        assert_eq!(slot.sample(), Some(Sample { at: 1000, engine: 1, load: load(x), own: 0 }));
         assert_eq!((board.version(0), board.version(1)), (before.0, before.1 + 1));
     }
     board.publish(index, &Outcome { at: 2000, took: 3, result: Err(4) });
@@ -69,7 +69,8 @@ fn only_slots_of_peers_that_are_gone_and_idle_are_reclaimed() {
     let [seen, busy, gone] = [11, 12, 13].map(|key| board.claim(key, 0, 0).unwrap());
     board.publish(gone, &good(5, 1.0));
     board.slot(seen).unwrap().see(1000);
-    board.row(2).unwrap().enter(busy);
+    board.row(2).unwrap().begin(100);
+    board.row(2).unwrap().enter(busy, InFlight::one(9));
     assert_eq!(board.reclaim(1000, 500), 1);
     assert_eq!([11, 12, 13].map(|key| board.find(key).is_some()), [true, true, false]);
     let again = board.claim(13, 1, 1000).unwrap();
@@ -83,18 +84,18 @@ fn in_flight_counts_add_up_over_the_workers_and_vanish_with_one() {
     let rows: Vec<_> = board.rows().collect();
     rows[0].begin(100);
     rows[1].begin(101);
-    rows[0].enter(3);
-    rows[1].enter(3);
-    rows[1].enter(3);
-    rows[1].enter(4);
-    assert_eq!((board.in_flight(3), board.in_flight(4)), (3, 1));
-    rows[0].leave(3);
-    rows[0].leave(3);
-    assert_eq!(board.in_flight(3), 2, "a count never falls under 0");
+    rows[0].enter(3, InFlight::one(9));
+    rows[1].enter(3, InFlight::one(9));
+    rows[1].enter(3, InFlight::one(9));
+    rows[1].enter(4, InFlight::one(9));
+    assert_eq!((board.in_flight(3).active, board.in_flight(4).active), (3, 1));
+    rows[0].leave(3, InFlight::one(9));
+    rows[0].leave(3, InFlight::one(9));
+    assert_eq!(board.in_flight(3).active, 2, "a count never falls under 0");
     rows[1].forget(100);
-    assert_eq!(board.in_flight(3), 2, "the row is another's");
+    assert_eq!(board.in_flight(3).active, 2, "the row is another's");
     rows[1].forget(101);
-    assert_eq!((board.in_flight(3), board.in_flight(4)), (0, 0));
+    assert_eq!((board.in_flight(3).active, board.in_flight(4).active), (0, 0));
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn a_reload_carries_over_what_is_known() {
     old.publish(kept, &good(900, 4.0));
     old.slot(kept).unwrap().count_pick();
     old.slot(kept).unwrap().ttft().add(20_000);
-    old.row(0).unwrap().enter(kept);
+    old.row(0).unwrap().enter(kept, InFlight::one(9));
     old.lease().acquire(1, 800, |_| true).unwrap();
 
     let shape = Shape { upstreams: 3, slots: 4, rows: 8 };
@@ -137,10 +138,14 @@ fn a_reload_carries_over_what_is_known() {
     new.carry_over(&old, 1000);
     let slot = new.slot(new.find(21).unwrap()).unwrap();
     assert_eq!((slot.upstream(), slot.seen_at()), (2, 1000));
-    assert_eq!(slot.sample().unwrap(), Sample { at: 900, engine: 1, load: load(4.0) });
+    assert_eq!(slot.sample().unwrap(), Sample { at: 900, engine: 1, load: load(4.0), own: 0 });
     assert_eq!((slot.totals().picks, slot.ttft().count()), (1, 1));
     assert_eq!(new.find(22), None, "its upstream is gone");
-    assert_eq!(new.in_flight(new.find(21).unwrap()), 0, "the old workers' requests stay on the old board");
+    assert_eq!(
+        new.in_flight(new.find(21).unwrap()).active,
+        0,
+        "the old workers' requests stay on the old board"
+    );
     assert_eq!(new.lease().acquire(2, 1000, |_| true), None, "the old poller may still be at work");
     assert!(new.lease().acquire(2, 2301, |_| true).is_some());
 }

@@ -45,7 +45,7 @@ fn parameters() {
 #[test]
 fn what_is_wrong_is_named_with_what_would_be_right() {
     for (text, expected) in [
-        ("s3", "unknown algorithm \"s3\", expected one of \"least_conn\", \"s1\""),
+        ("s3", "unknown algorithm \"s3\", expected one of \"least_work\", \"least_conn\", \"s1\""),
         ("s1 weight=1", "unknown parameter \"weight=1\", expected one of \"waiting\", \"cache\""),
         ("s1 best", "unknown parameter \"best\""),
         ("waiting=-1", "invalid parameter \"waiting=-1\", expected a number that is not negative"),

@@ -4,13 +4,14 @@
 //! does the same with peers of its own. Nothing here allocates, and nothing panics for any input.
 
 mod least_conn;
+mod least_work;
 mod scored;
 #[cfg(test)]
 mod tests;
 
 pub use least_conn::least_conn;
 
-use crate::algorithm::Rule;
+use crate::algorithm::{Rule, Work};
 use crate::config::Balance;
 use crate::reason::Reason;
 
@@ -38,6 +39,8 @@ pub struct Known {
     pub fresh: bool,
     /// How the peer stands.
     pub standing: Standing,
+    /// What it has to do, None where that is not known.
+    pub work: Option<Work>,
 }
 
 /// How a peer stands, the best first: a pick is among the peers of the best standing that any candidate has, so that
@@ -75,14 +78,20 @@ pub struct Picked {
     pub reason: Reason,
 }
 
-/// Picks among `candidates`, None if there are none. If the algorithm has nothing to go by, it is least_conn.
-pub fn pick(how: &Balance, candidates: &mut [Candidate], rng: &mut fastrand::Rng) -> Option<Picked> {
+/// Picks among `candidates` for a request with a prompt of so many tokens; None if there are no candidates. If the
+/// algorithm has nothing to go by, it is least_conn.
+pub fn pick(
+    how: &Balance,
+    prompt: u32,
+    candidates: &mut [Candidate],
+    rng: &mut fastrand::Rng,
+) -> Option<Picked> {
     let standing = candidates.iter().map(|c| c.known.standing).min()?;
     if standing == Standing::Over {
         let index = least_conn(candidates, standing)?;
         return Some(Picked { index, reason: Reason::Limit });
     }
-    match by_rule(how, candidates, standing, rng) {
+    match by_rule(how, prompt, candidates, standing, rng) {
         Some(index) => {
             let fresh = candidates.get(index).is_some_and(|c| c.known.fresh);
             Some(Picked { index, reason: if fresh { Reason::Score } else { Reason::Stale } })
@@ -94,12 +103,14 @@ pub fn pick(how: &Balance, candidates: &mut [Candidate], rng: &mut fastrand::Rng
 /// The choice of the algorithm, None where it has nothing to go by.
 fn by_rule(
     how: &Balance,
+    prompt: u32,
     candidates: &mut [Candidate],
     standing: Standing,
     rng: &mut fastrand::Rng,
 ) -> Option<usize> {
     match (how.algorithm.rule, how.pick) {
         (Rule::LeastConn, _) => None,
+        (Rule::LeastWork, _) => least_work::least_work(candidates, standing, f64::from(prompt)),
         (Rule::Score(_), Pick::Random) => scored::random(candidates, standing, rng),
         (Rule::Score(_), Pick::Best) => scored::best(candidates, standing),
     }

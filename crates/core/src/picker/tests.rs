@@ -8,7 +8,7 @@ fn peer(conns: u64, weight: i64, score: Option<f64>) -> Candidate {
         weight,
         effective_weight: weight,
         current_weight: 0,
-        known: Known { score, fresh: true, standing: Standing::Ready },
+        known: Known { score, fresh: true, standing: Standing::Ready, work: None },
     }
 }
 
@@ -26,7 +26,7 @@ fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_s
     let mut rng = fastrand::Rng::with_seed(7);
     let mut counts = [0u32; 5];
     for _ in 0..100_000 {
-        let picked = pick(&how("s1"), &mut peers, &mut rng).unwrap();
+        let picked = pick(&how("s1"), 100, &mut peers, &mut rng).unwrap();
         assert_eq!(picked.reason, Reason::Score);
         counts[picked.index] += 1;
     }
@@ -56,7 +56,7 @@ fn best_takes_the_best_and_rotates_among_equals() {
     let mut rng = fastrand::Rng::with_seed(1);
     let mut peers = [peer(0, 1, Some(0.2)), peer(9, 1, Some(0.8)), peer(0, 1, Some(0.8)), peer(0, 1, None)];
     let turns: Vec<_> =
-        (0..4).map(|_| pick(&how("s1 pick=best"), &mut peers, &mut rng).unwrap().index).collect();
+        (0..4).map(|_| pick(&how("s1 pick=best"), 100, &mut peers, &mut rng).unwrap().index).collect();
     assert_eq!(turns, [1, 2, 1, 2]);
 }
 
@@ -67,9 +67,9 @@ fn a_peer_over_its_limit_is_picked_only_if_all_are() {
         let mut peers = [peer(1, 1, Some(0.9)), peer(8, 1, Some(0.1)), peer(0, 1, Some(0.9))];
         peers[0].known.standing = Standing::Over;
         peers[2].known.standing = Standing::Over;
-        assert_eq!(pick(&how(text), &mut peers, &mut rng).unwrap().index, 1);
+        assert_eq!(pick(&how(text), 100, &mut peers, &mut rng).unwrap().index, 1);
         peers[1].known.standing = Standing::Over;
-        let picked = pick(&how(text), &mut peers, &mut rng).unwrap();
+        let picked = pick(&how(text), 100, &mut peers, &mut rng).unwrap();
         assert_eq!(picked, Picked { index: 2, reason: Reason::Limit }, "least_conn over all");
     }
 }
@@ -80,18 +80,25 @@ fn without_a_score_above_zero_it_is_least_conn() {
     for text in ["s1", "s1 pick=best"] {
         for score in [None, Some(0.0), Some(-1.0), Some(f64::NAN)] {
             let mut peers = [peer(2, 1, score), peer(1, 1, score)];
-            let picked = pick(&how(text), &mut peers, &mut rng).unwrap();
+            let picked = pick(&how(text), 100, &mut peers, &mut rng).unwrap();
             assert_eq!(picked, Picked { index: 1, reason: Reason::LeastConn });
         }
     }
-    assert_eq!(pick(&how("s1"), &mut [], &mut rng), None);
+    assert_eq!(pick(&how("s1"), 100, &mut [], &mut rng), None);
+}
+
+prop_compose! {
+    fn any_work()(prefill in prop::num::f64::ANY, active in prop::num::f64::ANY, tpot in prop::num::f64::ANY) -> Work {
+        Work { prefill, active, tpot }
+    }
 }
 
 prop_compose! {
     fn any_candidate()(conns: u64, weight: i64, effective_weight: i64, current_weight: i64,
-                       score in prop::option::of(prop::num::f64::ANY), fresh: bool, over: bool) -> Candidate {
+                       score in prop::option::of(prop::num::f64::ANY), fresh: bool, over: bool,
+                       work in prop::option::of(any_work())) -> Candidate {
         let standing = if over { Standing::Over } else { Standing::Ready };
-        Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing } }
+        Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing, work } }
     }
 }
 
@@ -102,7 +109,7 @@ proptest! {
         for algorithm in crate::algorithm::ALL {
             for pick_by in ["pick=random", "pick=best"] {
                 let how = Balance::parse(&[algorithm.name, pick_by]).unwrap();
-                let picked = pick(&how, &mut peers, &mut rng).unwrap();
+                let picked = pick(&how, 100, &mut peers, &mut rng).unwrap();
                 let standing = |c: &Candidate| c.known.standing;
                 prop_assert_eq!(peers.get(picked.index).map(standing), peers.iter().map(standing).min());
             }

@@ -210,7 +210,7 @@ impl Peer {
             waiting: load.waiting,
             running: load.running,
             cache: load.cache,
-            in_flight: index.map_or(0, |index| board.in_flight(index)),
+            in_flight: index.map_or(0, |index| board.in_flight(index).active),
             score: known.score,
             picks: totals.picks,
             completions: totals.completions,

@@ -1,8 +1,10 @@
 //! The scores of the peers of one group (the primary or the backup servers of an upstream), kept by each worker
 //! and made anew when metrics change or grow stale, so that a pick only looks them up.
 
-use crate::algorithm::{Nodes, Params, Weights};
-use crate::board::{Board, Sample};
+mod work;
+
+use crate::algorithm::{Nodes, Params, Rule, Weights};
+use crate::board::{Board, InFlight, Sample};
 use crate::config::Balance;
 use crate::load::Load;
 use crate::picker::Known;
@@ -30,6 +32,9 @@ pub struct Scores {
     nodes: Nodes,
     values: Vec<f64>,
     sorted: Vec<f64>,
+    /// Requests of others at each peer, and room to add up our own.
+    background: Vec<f64>,
+    in_flight: Vec<InFlight>,
 }
 
 impl Scores {
@@ -43,6 +48,8 @@ impl Scores {
             nodes: Nodes::with_capacity(n),
             values: Vec::with_capacity(n),
             sorted: Vec::with_capacity(n),
+            background: Vec::with_capacity(n),
+            in_flight: Vec::with_capacity(n),
         }
     }
 
@@ -57,9 +64,24 @@ impl Scores {
         self.known.get(index).copied().unwrap_or_default()
     }
 
-    /// Makes the scores anew if the metrics of `upstream` changed or grew stale. `slots` are those of the
-    /// group's peers, None for a peer that has none.
+    /// Brings up to date what a pick of the algorithm needs. `slots` are those of the group's peers, None for a peer that
+    /// has none.
     pub fn refresh(
+        &mut self,
+        how: &Balance,
+        board: &Board,
+        upstream: usize,
+        slots: &[Option<u32>],
+        at: Freshness,
+    ) {
+        self.follow_metrics(how, board, upstream, slots, at);
+        if matches!(how.algorithm.rule, Rule::LeastWork) {
+            self.follow_work(board, slots);
+        }
+    }
+
+    /// Makes the scores anew if the metrics of `upstream` changed or grew stale.
+    fn follow_metrics(
         &mut self,
         how: &Balance,
         board: &Board,
@@ -75,9 +97,11 @@ impl Scores {
         self.expires = u64::MAX;
         self.known.clear();
         self.loads.clear();
+        self.background.clear();
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
             self.known.push(Known { fresh: sample.is_some(), ..Known::default() });
+            self.background.push(sample.and_then(|sample| sample.background()).unwrap_or(0.0));
             if let Some(sample) = sample {
                 self.loads.push(sample.load);
                 self.expires = self.expires.min(sample.at.saturating_add(at.stale).saturating_add(1));
@@ -149,78 +173,4 @@ fn fresh_sample(board: &Board, slot: Option<u32>, at: Freshness) -> Option<Sampl
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::board::{Outcome, Shape};
-    use std::sync::atomic::AtomicU64;
-
-    struct Pool {
-        words: Vec<AtomicU64>,
-        slots: Vec<Option<u32>>,
-    }
-
-    impl Pool {
-        fn new(n: u64) -> Self {
-            let shape = Shape { upstreams: 1, slots: n as usize, rows: 1 };
-            let words: Vec<_> = (0..shape.words().unwrap()).map(|_| AtomicU64::new(0)).collect();
-            let board = Board::format(&words, shape).unwrap();
-            let slots = (1..=n).map(|key| board.claim(key, 0, 0).map(|slot| slot as u32)).collect();
-            Pool { words, slots }
-        }
-
-        fn report(&self, peer: usize, at: u64, waiting: Option<f64>, cache: Option<f64>) {
-            let load = Load { waiting, cache, running: None };
-            let outcome = Outcome { at, took: 1, result: Ok((0, load)) };
-            Board::open(&self.words).unwrap().publish(self.slots[peer].unwrap() as usize, &outcome);
-        }
-
-        fn scores(&self, scores: &mut Scores, text: &str, now: u64) -> Vec<Option<f64>> {
-            let how = Balance::parse(&text.split(' ').collect::<Vec<_>>()).unwrap();
-            let board = Board::open(&self.words).unwrap();
-            scores.refresh(&how, &board, 0, &self.slots, Freshness { now, stale: 1000 });
-            (0..self.slots.len()).map(|i| scores.get(i).score).collect()
-        }
-    }
-
-    #[test]
-    fn fresh_peers_are_scored_and_the_others_take_the_median() {
-        let pool = Pool::new(4);
-        let mut scores = Scores::with_capacity(4);
-        assert_eq!(pool.scores(&mut scores, "s1", 0), [None; 4], "nothing is known yet");
-        for (peer, cache) in [(0, 0.1), (1, 0.3), (2, 0.9)] {
-            pool.report(peer, 100, Some(0.0), Some(cache));
-        }
-        let got = pool.scores(&mut scores, "s1 waiting=0 cache=1", 200);
-        assert_eq!(got, [Some(0.9), Some(0.7), Some(1.0 - 0.9), Some(0.7)]);
-        assert!(scores.get(0).fresh && !scores.get(3).fresh);
-    }
-
-    #[test]
-    fn a_sample_grows_stale_without_a_new_one() {
-        let pool = Pool::new(2);
-        let mut scores = Scores::with_capacity(2);
-        pool.report(0, 100, Some(0.0), Some(0.2));
-        pool.report(1, 600, Some(0.0), Some(0.4));
-        let cache_only = "s1 waiting=0 cache=1";
-        assert_eq!(pool.scores(&mut scores, cache_only, 1100), [Some(0.8), Some(0.6)]);
-        assert_eq!(pool.scores(&mut scores, cache_only, 1101), [Some(0.6), Some(0.6)]);
-        assert_eq!(pool.scores(&mut scores, cache_only, 1601), [None, None]);
-    }
-
-    #[test]
-    fn a_signal_that_nobody_reports_loses_its_weight() {
-        let pool = Pool::new(2);
-        let mut scores = Scores::with_capacity(2);
-        pool.report(0, 100, Some(8.0), None);
-        pool.report(1, 100, Some(2.0), None);
-        assert_eq!(pool.scores(&mut scores, "s1 waiting=0.2 cache=0.8", 100), [Some(0.0), Some(1.0)]);
-        scores.forget();
-        assert_eq!(
-            pool.scores(&mut scores, "s1 waiting=0 cache=1", 100),
-            [None, None],
-            "nothing is left to score by"
-        );
-        scores.forget();
-        assert_eq!(pool.scores(&mut scores, "least_conn", 100), [None, None]);
-    }
-}
+mod tests;

@@ -1,0 +1,153 @@
+//! What the workers learn of a peer from the answers to its requests.
+//!
+//! # Why plain loads and stores do
+//!
+//! Every number here is a moving average that any worker may move. Two that move it at the same time start from the same
+//! value, and the later store wins: one answer of the two taught nothing. The average stays between the values that it
+//! was made of, since each store is a mean of what was read and what was seen, and the next answer moves it on. A worker
+//! that is killed has stored or has not; a word is never half written.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// How far an answer moves an average. The last twenty answers make up two thirds of it: few enough that a node which
+/// slows down is known for it within seconds, enough that one odd answer does not count for much.
+const ALPHA: f64 = 0.05;
+
+/// Words of an average: its value, and how many answers it is made of.
+const AVERAGE: usize = 2;
+
+mod word {
+    use super::AVERAGE;
+    pub const TPOT: usize = 0;
+    pub const PREFILL: usize = TPOT + AVERAGE;
+    pub const GAP: usize = PREFILL + AVERAGE;
+    pub const BYTE_AT: usize = GAP + AVERAGE;
+    pub const END: usize = BYTE_AT + 1;
+}
+
+pub(super) const WORDS: usize = word::END;
+
+/// A view of what was learnt of one peer.
+#[derive(Debug, Clone, Copy)]
+pub struct Learned<'a>(&'a [AtomicU64]);
+
+impl<'a> Learned<'a> {
+    /// `words` are [`WORDS`] long.
+    pub(super) fn new(words: &'a [AtomicU64]) -> Self {
+        Learned(words)
+    }
+
+    /// Time per output token in µs.
+    pub fn tpot(&self) -> Average<'a> {
+        self.average(word::TPOT)
+    }
+
+    /// Time to first token in µs for each token of prompts that were to be computed, the request's own included.
+    pub fn prefill(&self) -> Average<'a> {
+        self.average(word::PREFILL)
+    }
+
+    /// Time in ms from one byte of any answer to the next.
+    pub fn gap(&self) -> Average<'a> {
+        self.average(word::GAP)
+    }
+
+    /// A byte came, or the first request after a pause went out, at `now` (ms).
+    pub fn hear(&self, now: u64) {
+        self.0[word::BYTE_AT].store(now, Relaxed);
+    }
+
+    /// A byte came at `now` (ms); learns the gap since the one before. Bytes within one millisecond are one.
+    pub fn hear_byte(&self, now: u64) {
+        let before = self.heard_at();
+        if now > before {
+            self.hear(now);
+            if before > 0 {
+                self.gap().learn((now - before) as f64);
+            }
+        }
+    }
+
+    /// When a byte came last (ms), 0 if none ever did.
+    pub fn heard_at(&self) -> u64 {
+        self.0[word::BYTE_AT].load(Relaxed)
+    }
+
+    fn average(&self, at: usize) -> Average<'a> {
+        Average(&self.0[at..at + AVERAGE])
+    }
+}
+
+/// A moving average of positive numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Average<'a>(&'a [AtomicU64]);
+
+impl Average<'_> {
+    /// Its value, finite and above 0; None before the first answer.
+    pub fn get(&self) -> Option<f64> {
+        let value = f64::from_bits(self.0[0].load(Relaxed));
+        (value.is_finite() && value > 0.0).then_some(value)
+    }
+
+    /// How many answers it is made of.
+    pub fn count(&self) -> u64 {
+        self.0[1].load(Relaxed)
+    }
+
+    /// Moves it by what was seen, a mean of all until there are twenty; what is no positive number teaches nothing.
+    pub fn learn(&self, seen: f64) {
+        if !(seen.is_finite() && seen > 0.0) {
+            return;
+        }
+        let count = self.count().saturating_add(1);
+        let alpha = ALPHA.max(1.0 / count as f64);
+        let value = self.get().map_or(seen, |old| old + alpha * (seen - old));
+        self.0[0].store(value.to_bits(), Relaxed);
+        self.0[1].store(count, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words() -> Vec<AtomicU64> {
+        (0..WORDS).map(|_| AtomicU64::new(0)).collect()
+    }
+
+    #[test]
+    fn an_average_is_the_mean_at_first_and_follows_later() {
+        let words = words();
+        let tpot = Learned::new(&words).tpot();
+        assert_eq!(tpot.get(), None);
+        [10.0, 20.0, 30.0].iter().for_each(|us| tpot.learn(*us));
+        assert!((tpot.get().unwrap() - 20.0).abs() < 1e-9);
+        (0..200).for_each(|_| tpot.learn(100.0));
+        assert!((tpot.get().unwrap() - 100.0).abs() < 1.0);
+        for odd in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            tpot.learn(odd);
+        }
+        assert_eq!(tpot.count(), 203, "what is no positive number teaches nothing");
+    }
+
+    #[test]
+    fn gaps_are_learnt_from_byte_to_byte() {
+        let words = words();
+        let learned = Learned::new(&words);
+        learned.hear(1000);
+        [1020, 1020, 1040, 1060].iter().for_each(|ms| learned.hear_byte(*ms));
+        assert_eq!((learned.gap().get(), learned.gap().count(), learned.heard_at()), (Some(20.0), 3, 1060));
+    }
+
+    #[test]
+    fn any_words_give_a_positive_number_or_none() {
+        for bits in [u64::MAX, 1, f64::NEG_INFINITY.to_bits(), (-3.0f64).to_bits()] {
+            let words = words();
+            words.iter().for_each(|word| word.store(bits, Relaxed));
+            let tpot = Learned::new(&words).tpot();
+            assert!(tpot.get().is_none_or(|us| us.is_finite() && us > 0.0));
+            tpot.learn(5.0);
+            assert!(tpot.get().is_some_and(|us| us.is_finite() && us > 0.0));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The tries of one worker: requests that it has sent to a peer and that have not ended. They keep the worker's
+//! [row](crate::board::Row) right and teach the board what answers tell of a peer.
+
+mod answer;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, Part};
+
+use crate::algorithm::Work;
+use crate::board::{Board, InFlight, Row, Slot};
+
+/// How often the tries are looked through for prompts that must be computed by now, in µs.
+const SWEEP_US: u64 = 50_000;
+
+/// A prompt is taken to be computed when so many times the predicted time to its first token has passed without a byte:
+/// an answer in one piece shows no first token, and its prompt would weigh on the node until its last.
+const LATE: f64 = 2.0;
+
+/// The time to the first token for each token before it, as a part of the time per output token, while nothing is known
+/// of the former: a step of some 20 ms computes one token of each answer or some hundreds of a prompt.
+const PREFILL_OF_TPOT: f64 = 0.01;
+
+/// Tokens from which on an answer teaches a time per token: a few steps scatter too much.
+const ENOUGH_TOKENS: f64 = 8.0;
+
+/// How a try ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The answer came whole.
+    Completed,
+    /// No connection, an error of the engine, or an answer that broke off.
+    Failed,
+    /// The client gave up.
+    Aborted,
+}
+
+/// The name of a try; that of one that has ended names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id {
+    index: u32,
+    generation: u32,
+}
+
+/// Where a worker counts.
+#[derive(Debug, Clone, Copy)]
+pub struct Ledger<'a> {
+    /// The board.
+    pub board: Board<'a>,
+    /// The worker's own row.
+    pub row: Row<'a>,
+}
+
+impl<'a> Ledger<'a> {
+    fn slot(&self, of: &Try) -> Option<Slot<'a>> {
+        self.board.slot(of.slot as usize)
+    }
+}
+
+/// A try.
+#[derive(Debug, Clone, Copy)]
+struct Try {
+    generation: u32,
+    live: bool,
+    slot: u32,
+    /// Tokens of the prompt that the row still holds.
+    prefill: u32,
+    /// Tokens that stood before its first one when it was picked.
+    tokens: f64,
+    picked_at: u64,
+    /// When its prompt must be computed, in µs.
+    computed_at: u64,
+    answer: Answer,
+}
+
+/// The tries of one worker.
+#[derive(Debug)]
+pub struct Tries {
+    tries: Vec<Try>,
+    free: Vec<u32>,
+    swept_at: u64,
+}
+
+impl Tries {
+    /// Room for `n` at a time: more are not counted.
+    pub fn with_capacity(n: usize) -> Self {
+        Tries { tries: Vec::with_capacity(n), free: Vec::with_capacity(n), swept_at: 0 }
+    }
+
+    /// A request with a prompt of so many tokens goes to the peer of a slot at `now` (µs). None if there is no room.
+    pub fn begin(&mut self, at: Ledger, slot: u32, prompt: u32, now: u64) -> Option<Id> {
+        let index = self.place()?;
+        let before = at.board.in_flight(slot as usize);
+        at.row.enter(slot as usize, InFlight::one(prompt));
+        let work = Work { prefill: before.prefill as f64, ..Work::default() };
+        let tokens = work.tokens(f64::from(prompt));
+        let mut computed_at = u64::MAX;
+        if let Some(known) = at.board.slot(slot as usize) {
+            known.count_pick();
+            if before.active == 0 {
+                known.learned().hear(now / 1000);
+            }
+            computed_at =
+                first_token(&known, tokens).map_or(u64::MAX, |us| now.saturating_add((LATE * us) as u64));
+        }
+        let one = self.tries.get_mut(index as usize)?;
+        *one = Try {
+            generation: one.generation.wrapping_add(1),
+            live: true,
+            slot,
+            prefill: prompt,
+            tokens,
+            picked_at: now,
+            computed_at,
+            answer: Answer::default(),
+        };
+        Some(Id { index, generation: one.generation })
+    }
+
+    /// A free place, within the capacity: nothing is allocated.
+    fn place(&mut self) -> Option<u32> {
+        if let Some(index) = self.free.pop() {
+            return Some(index);
+        }
+        let index = u32::try_from(self.tries.len()).ok()?;
+        if self.tries.len() == self.tries.capacity() {
+            return None;
+        }
+        self.tries.push(Try {
+            generation: 0,
+            live: false,
+            slot: 0,
+            prefill: 0,
+            tokens: 0.0,
+            picked_at: 0,
+            computed_at: 0,
+            answer: Answer::default(),
+        });
+        Some(index)
+    }
+
+    fn get(&mut self, id: Id) -> Option<&mut Try> {
+        self.tries.get_mut(id.index as usize).filter(|one| one.live && one.generation == id.generation)
+    }
+
+    /// Bytes of the answer come at `now` (µs).
+    pub fn read(&mut self, at: Ledger, id: Id, bytes: &[u8], now: u64) {
+        if let Some(one) = self.get(id) {
+            one.answer.read(bytes, now);
+            one.heard(at, now);
+        }
+    }
+
+    /// A part of the answer comes at `now` (µs), of which only so much is known.
+    pub fn count(&mut self, at: Ledger, id: Id, part: Part, now: u64) {
+        if let Some(one) = self.get(id) {
+            one.answer.count(part, now);
+            one.heard(at, now);
+        }
+    }
+
+    /// A try ends; only one that completed teaches anything.
+    pub fn end(&mut self, at: Ledger, id: Id, ending: Ending) {
+        let Some(one) = self.get(id) else { return };
+        one.live = false;
+        at.row.leave(one.slot as usize, InFlight::one(one.prefill));
+        if let Some(slot) = at.slot(one) {
+            match ending {
+                Ending::Completed => {
+                    slot.count_completion();
+                    one.teach(&slot);
+                }
+                Ending::Failed => slot.count_failure(),
+                Ending::Aborted => slot.count_abort(),
+            }
+        }
+        // As much room as for the tries themselves: it holds each index once.
+        self.free.push(id.index);
+    }
+
+    /// Lets go of prompts that must be computed by now.
+    pub fn sweep(&mut self, at: Ledger, now: u64) {
+        if now.saturating_sub(self.swept_at) < SWEEP_US {
+            return;
+        }
+        self.swept_at = now;
+        for one in self.tries.iter_mut().filter(|one| one.live && one.computed_at <= now) {
+            one.computed(at);
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.tries.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Try {
+    /// Its prompt is computed.
+    fn computed(&mut self, at: Ledger) {
+        at.row.leave(self.slot as usize, InFlight { active: 0, prefill: u64::from(self.prefill) });
+        self.prefill = 0;
+        self.computed_at = u64::MAX;
+    }
+
+    fn heard(&mut self, at: Ledger, now: u64) {
+        if self.prefill > 0 && self.answer.first_at().is_some() {
+            self.computed(at);
+        }
+        if let Some(slot) = at.slot(self) {
+            slot.learned().hear_byte(now / 1000);
+        }
+    }
+
+    /// Teaches what its answer tells of the peer.
+    fn teach(&self, slot: &Slot) {
+        let (answer, learned) = (&self.answer, slot.learned());
+        let Some(first_at) = answer.first_at() else { return };
+        let tokens = answer.tokens();
+        if answer.is_stream() {
+            learned.prefill().learn(first_at.saturating_sub(self.picked_at) as f64 / self.tokens);
+            if tokens >= ENOUGH_TOKENS {
+                learned.tpot().learn(answer.duration() as f64 / tokens);
+            }
+        } else if tokens >= ENOUGH_TOKENS {
+            let whole = answer.last_at().saturating_sub(self.picked_at) as f64;
+            let decoding = whole - learned.prefill().get().map_or(0.0, |us| us * self.tokens);
+            learned.tpot().learn(decoding.max(whole / 2.0) / tokens);
+        }
+    }
+}
+
+/// The predicted time in µs until `tokens` tokens of prompts are computed, None while nothing is known of the peer.
+fn first_token(slot: &Slot, tokens: f64) -> Option<f64> {
+    let learned = slot.learned();
+    let per_token = learned.prefill().get().or_else(|| Some(learned.tpot().get()? * PREFILL_OF_TPOT))?;
+    Some(per_token * tokens)
+}

@@ -1,0 +1,103 @@
+use super::*;
+use crate::board::Shape;
+use std::sync::atomic::AtomicU64;
+
+const SHAPE: Shape = Shape { upstreams: 1, slots: 2, rows: 1 };
+
+/// A board with two peers and one worker.
+struct Zone(Vec<AtomicU64>);
+
+impl Zone {
+    fn new() -> Self {
+        let zone = Zone((0..SHAPE.words().unwrap()).map(|_| AtomicU64::new(0)).collect());
+        let board = Board::format(&zone.0, SHAPE).unwrap();
+        (1..=2).for_each(|key| assert!(board.claim(key, 0, 0).is_some()));
+        board.row(0).unwrap().begin(1);
+        zone
+    }
+
+    fn ledger(&self) -> Ledger<'_> {
+        let board = Board::open(&self.0).unwrap();
+        Ledger { board, row: board.row(0).unwrap() }
+    }
+
+    fn slot(&self) -> Slot<'_> {
+        self.ledger().board.slot(0).unwrap()
+    }
+
+    fn in_flight(&self) -> (u64, u64) {
+        let InFlight { active, prefill } = self.ledger().board.in_flight(0);
+        (active, prefill)
+    }
+}
+
+/// Events of four bytes of text, of 200 for their form and of two line ends; one had one byte of text.
+fn tokens(n: u32) -> Part {
+    Part { bytes: u64::from(n) * 206, lines: n, shortest: 201 }
+}
+
+#[test]
+fn the_prompt_weighs_until_the_first_byte_and_the_request_until_its_end() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let first = tries.begin(at, 0, 100, 1_000_000).unwrap();
+    let second = tries.begin(at, 0, 50, 1_000_001).unwrap();
+    assert_eq!(zone.in_flight(), (2, 150));
+    tries.count(at, first, Part::default(), 1_010_000);
+    assert_eq!(zone.in_flight(), (2, 150), "a header is no byte");
+    tries.count(at, first, tokens(1), 1_020_000);
+    tries.count(at, first, tokens(1), 1_040_000);
+    assert_eq!(zone.in_flight(), (2, 50));
+    tries.end(at, second, Ending::Failed);
+    assert_eq!(zone.in_flight(), (1, 0));
+    tries.end(at, first, Ending::Aborted);
+    tries.end(at, first, Ending::Aborted);
+    assert_eq!((zone.in_flight(), tries.len()), ((0, 0), 0));
+    let totals = zone.slot().totals();
+    assert_eq!((totals.picks, totals.failures, totals.aborts, totals.completions), (2, 1, 1, 0));
+    assert_eq!(zone.slot().learned().tpot().get(), None, "what did not complete teaches nothing");
+}
+
+#[test]
+fn a_stream_teaches_both_times() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let id = tries.begin(at, 0, 200, 1_000_000).unwrap();
+    tries.count(at, id, tokens(1), 1_050_000);
+    for n in 1..=100 {
+        tries.count(at, id, tokens(1), 1_050_000 + n * 20_000);
+    }
+    tries.end(at, id, Ending::Completed);
+    let learned = zone.slot().learned();
+    assert!((learned.tpot().get().unwrap() / 20_000.0 - 1.0).abs() < 0.02);
+    assert!((learned.prefill().get().unwrap() - 50_000.0 / 500.0).abs() < 1e-9, "of 200 tokens and 300");
+}
+
+#[test]
+fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per_token() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    zone.slot().learned().prefill().learn(100.0);
+    let id = tries.begin(at, 0, 200, 1_000_000).unwrap();
+    tries.sweep(at, 1_090_000);
+    assert_eq!(zone.in_flight(), (1, 200));
+    tries.sweep(at, 1_160_000);
+    assert_eq!(zone.in_flight(), (1, 0), "twice the 50 ms that 500 tokens take");
+    tries.count(at, id, Part { bytes: 1100, lines: 1, shortest: 1100 }, 5_050_000);
+    tries.end(at, id, Ending::Completed);
+    assert!((zone.slot().learned().tpot().get().unwrap() - 20_000.0).abs() < 1e-6, "200 tokens in 4 s");
+}
+
+#[test]
+fn what_has_no_room_is_not_counted() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(1));
+    let at = zone.ledger();
+    let room = tries.tries.capacity();
+    let ids: Vec<_> = (0..room).filter_map(|_| tries.begin(at, 1, 1, 1)).collect();
+    assert_eq!((ids.len(), tries.begin(at, 1, 1, 1)), (room, None));
+    tries.end(at, ids[0], Ending::Completed);
+    let again = tries.begin(at, 1, 1, 1).unwrap();
+    assert_ne!(again, ids[0]);
+    tries.end(at, ids[0], Ending::Completed);
+    assert_eq!(tries.len(), room, "a name of a try that has ended names none");
+}
