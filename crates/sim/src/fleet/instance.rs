@@ -7,18 +7,20 @@ use tblb_core::load::Load;
 
 use super::peer::Peer;
 use crate::node::Nanos;
-use crate::policy::{Context, Pages, Policy, Rule, Seen, View};
+use crate::policy::{Context, Ending, Page, Pages, Part, Policy, Rule, Scene, Seen, Try, View};
 use crate::random::{Purpose, derive};
 
 /// Nanoseconds in a millisecond, the board's unit.
 const MS: Nanos = 1_000_000;
 
+/// How long a poll takes, in µs; nothing depends on it.
+const POLL_US: u64 = 1000;
+
 /// One nginx instance. It knows nothing of the others.
 pub struct Instance {
     /// Its peers, one a node.
     pub peers: Vec<Peer>,
-    /// Its policy; told of all that befalls its requests.
-    pub policy: Box<dyn Policy + Send>,
+    policy: Box<dyn Policy + Send>,
     words: Vec<AtomicU64>,
     slots: Vec<Option<u32>>,
     pages: Pages,
@@ -30,9 +32,11 @@ impl Instance {
     /// Number `index` of the instances that balance by `rule`.
     pub fn new(rule: &Rule, context: &Context<'_>, seed: u64, index: usize) -> Self {
         let peers = context.speeds.len();
-        let shape = Shape { upstreams: 1, slots: peers, rows: 1 };
+        let shape = Shape { upstreams: 1, slots: peers, rows: context.workers };
         let words: Vec<_> = (0..shape.words().unwrap_or(0)).map(|_| AtomicU64::new(0)).collect();
         let slots = Board::format(&words, shape).map_or_else(Vec::new, |board| {
+            // A row that has no process counts nothing.
+            board.rows().zip(1..).for_each(|(row, pid)| row.begin(pid));
             let claim = |peer| board.claim(peer as u64 + 1, 0, 0).map(|slot| slot as u32);
             (0..peers).map(claim).collect()
         });
@@ -47,19 +51,19 @@ impl Instance {
         }
     }
 
+    fn scene<'a>(words: &'a [AtomicU64], slots: &'a [Option<u32>], now: Nanos) -> Option<Scene<'a>> {
+        Some(Scene { now, board: Board::open(words)?, slots })
+    }
+
     /// Picks a peer for a request that has not been at those of `tried` yet, and takes it; None if none is left.
     pub fn pick(&mut self, now: Nanos, seen: &Seen, tried: &[usize]) -> Option<usize> {
         self.eligible.clear();
         let may = |&at: &usize| self.peers[at].available(now) && !tried.contains(&at);
         self.eligible.extend((0..self.peers.len()).filter(may));
-        let board = Board::open(&self.words)?;
         let view = View {
-            now,
-            now_ms: now / MS,
+            scene: Self::scene(&self.words, &self.slots, now)?,
             peers: &mut self.peers,
             eligible: &self.eligible,
-            board: &board,
-            slots: &self.slots,
             pages: &self.pages,
             rng: &mut self.rng,
         };
@@ -68,14 +72,33 @@ impl Instance {
         Some(picked)
     }
 
+    /// A part of an answer came.
+    pub fn part(&mut self, now: Nanos, one: &Try, part: Part) {
+        if let Some(scene) = Self::scene(&self.words, &self.slots, now) {
+            self.policy.part(scene, one, part);
+        }
+    }
+
+    /// How often the instance is told of parts of answers.
+    pub fn listens_every(&self) -> Option<Nanos> {
+        self.policy.listens_every()
+    }
+
+    /// A try ended.
+    pub fn end(&mut self, now: Nanos, one: &Try, ending: Ending) {
+        self.peers[one.peer].free(now, ending == Ending::Failed);
+        if let Some(scene) = Self::scene(&self.words, &self.slots, now) {
+            self.policy.end(scene, one, ending);
+        }
+    }
+
     /// A poll of a peer ended with this answer.
     pub fn polled(&mut self, now: Nanos, peer: usize, load: Load) {
-        self.pages[peer] = Some((now, load));
-        let outcome = Outcome { at: now / MS, took: 1000, result: Ok((0, load)) };
+        self.pages[peer] = Some(Page { at: now, load, own: self.peers[peer].conns });
+        let outcome = Outcome { at: now / MS, took: POLL_US, result: Ok((0, load)) };
         let slot = self.slots.get(peer).copied().flatten();
         if let (Some(board), Some(slot)) = (Board::open(&self.words), slot) {
             board.publish(slot as usize, &outcome);
         }
-        self.policy.polled(now, peer, &load);
     }
 }

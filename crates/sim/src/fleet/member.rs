@@ -66,6 +66,11 @@ impl Member {
         (0..ended).for_each(|_| self.submit_direct(now));
     }
 
+    /// The answers to requests of nginx that have begun to come, and how many tokens of each are out.
+    pub fn coming(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.node.coming().filter(|(id, _)| *id < DIRECT)
+    }
+
     /// When it must be advanced, if the agenda does not know yet.
     pub fn schedule(&mut self) -> Option<Nanos> {
         let next = self.node.next_event_at();

@@ -18,7 +18,7 @@ pub use plan::{Asked, Plan};
 pub use record::{Measures, Outcome, Record, Slo};
 
 use crate::node::{Event, EventKind, Nanos, Request};
-use crate::policy::{Answer, Context, Ended, Rule, Seen, Try};
+use crate::policy::{Context, Ending, Part, Rule, Seen, Try};
 use crate::random::{Purpose, derive};
 use crate::scenario::{Load, NodeGroup, Scenario};
 use agenda::Agenda;
@@ -46,6 +46,8 @@ enum What {
     Request,
     /// An instance asks a node for its page.
     Poll { instance: usize, node: usize },
+    /// The instances that listen are told how far answers are.
+    Listen { every: Nanos },
     /// The page is there.
     Page { instance: usize, node: usize, load: tblb_core::load::Load },
 }
@@ -55,6 +57,8 @@ enum What {
 struct Flight {
     sent: Nanos,
     current: Try,
+    /// Tokens of which nginx was told.
+    told: u32,
 }
 
 /// Runs `requests` requests of a scenario at a load under a policy.
@@ -80,6 +84,7 @@ struct Fleet<'a> {
     /// The requests that were sent, by their number.
     flights: Vec<Flight>,
     events: Vec<Event>,
+    coming: Vec<(u64, u32)>,
     outcome: Outcome,
 }
 
@@ -101,6 +106,7 @@ impl<'a> Fleet<'a> {
             polls: instances.map(polls).collect(),
             flights: Vec::with_capacity(plan.asked.len()),
             events: Vec::new(),
+            coming: Vec::new(),
             outcome: Outcome::new(speeds.len(), plan.asked.len()),
         }
     }
@@ -112,6 +118,9 @@ impl<'a> Fleet<'a> {
             for instance in 0..self.instances.len() {
                 self.poll_after(instance, node, 0.0, self.scenario.proxy.interval);
             }
+        }
+        if let Some(every) = self.instances.iter().filter_map(Instance::listens_every).min() {
+            self.agenda.push(LEAD, What::Listen { every });
         }
         match load {
             Load::Concurrency(clients) => {
@@ -129,6 +138,7 @@ impl<'a> Fleet<'a> {
                 What::Node(node) => self.settle(node),
                 What::Request => self.send(),
                 What::Poll { instance, node } => self.poll(instance, node),
+                What::Listen { every } => self.listen(every),
                 What::Page { instance, node, load } => self.instances[instance].polled(at, node, load),
             }
         }
@@ -168,16 +178,17 @@ impl<'a> Fleet<'a> {
             self.flights.push(Flight {
                 sent: self.now,
                 current: Try { seen, peer: 0, begun: self.now, first_byte: None },
+                told: 0,
             });
             return self.record(number, false);
         };
         let current = Try { seen, peer, begun: self.now, first_byte: None };
-        self.flights.push(Flight { sent: self.now, current });
+        self.flights.push(Flight { sent: self.now, current, told: 0 });
         self.settle(peer);
         let request = Request { id: number as u64, prompt: asked.length.input, output: asked.length.output };
         if !self.members[peer].submit(self.now, request) {
-            self.instances[asked.instance].peers[peer].free(self.now, false);
-            self.instances[asked.instance].policy.end(self.now, &current, &Ended::Failed);
+            // The engine says that the request is wrong (400), which is no fault of the peer.
+            self.instances[asked.instance].end(self.now, &current, Ending::Completed);
             return self.record(number, false);
         }
         self.schedule(peer);
@@ -190,22 +201,42 @@ impl<'a> Fleet<'a> {
     }
 
     fn first_byte(&mut self, id: u64) {
-        let flight = &mut self.flights[id as usize];
-        flight.current.first_byte = Some(self.now);
-        let current = flight.current;
-        let instance = self.plan.asked[id as usize].instance;
-        self.instances[instance].policy.first_byte(self.now, &current);
+        let number = id as usize;
+        self.flights[number].current.first_byte = Some(self.now);
+        self.tell(number, 1);
     }
 
     fn done(&mut self, id: u64) {
         let number = id as usize;
-        let asked = &self.plan.asked[number];
+        self.tell(number, self.plan.asked[number].length.output);
         let current = self.flights[number].current;
-        let answer = answer(asked, self.plan.envelope);
-        let instance = &mut self.instances[asked.instance];
-        instance.peers[current.peer].free(self.now, false);
-        instance.policy.end(self.now, &current, &Ended::Whole(answer));
+        self.instances[self.plan.asked[number].instance].end(self.now, &current, Ending::Completed);
         self.record(number, true);
+    }
+
+    /// Tells nginx of an answer of which so many tokens have come.
+    fn tell(&mut self, number: usize, tokens: u32) {
+        let asked = &self.plan.asked[number];
+        let flight = &mut self.flights[number];
+        let part = part(asked, self.plan.envelope, tokens - flight.told);
+        flight.told = tokens;
+        if part.bytes > 0 {
+            self.instances[asked.instance].part(self.now, &flight.current, part);
+        }
+    }
+
+    /// Tells nginx of all answers that are coming.
+    fn listen(&mut self, every: Nanos) {
+        for node in 0..self.members.len() {
+            self.settle(node);
+            let mut coming = std::mem::take(&mut self.coming);
+            coming.extend(self.members[node].coming());
+            for (id, tokens) in coming.drain(..) {
+                self.tell(id as usize, tokens);
+            }
+            self.coming = coming;
+        }
+        self.agenda.push(self.now + every, What::Listen { every });
     }
 
     /// A request has ended for its client.
@@ -236,9 +267,15 @@ impl<'a> Fleet<'a> {
     }
 }
 
-/// What nginx sees of a streamed answer: an event a token.
-fn answer(asked: &Asked, envelope: u64) -> Answer {
-    let tokens = u64::from(asked.length.output);
-    let text = (tokens as f64 * asked.text) as u64;
-    Answer { bytes: tokens * envelope + text, events: tokens, smallest: envelope + 1 }
+/// The line ends after an event of a stream.
+const LINE_ENDS: u64 = 2;
+
+/// What nginx sees of so many further tokens of a streamed answer: an event each, the shortest a comma.
+fn part(asked: &Asked, envelope: u64, tokens: u32) -> Part {
+    let text = (f64::from(tokens) * asked.text) as u64;
+    Part {
+        bytes: u64::from(tokens) * envelope + text,
+        lines: tokens,
+        shortest: u32::try_from(envelope - LINE_ENDS + 1).unwrap_or(u32::MAX),
+    }
 }

@@ -204,6 +204,12 @@ impl Node {
         self.batch.resident()
     }
 
+    /// The requests that decode, and how many tokens of each are out.
+    pub fn coming(&self) -> impl Iterator<Item = (u64, u32)> {
+        let computing = u32::from(self.step_end.is_some());
+        self.batch.coming().map(move |(id, tokens)| (id, tokens - computing))
+    }
+
     /// Totals since the node was made.
     pub fn counters(&self) -> Counters {
         self.counters

@@ -92,6 +92,13 @@ impl Batch {
         &self.decoding
     }
 
+    /// The decoding sequences and their tokens, that of a step that was begun included.
+    pub fn coming(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.decoding
+            .iter()
+            .map(|sequence| (sequence.id, sequence.generated + (self.steps - sequence.joined) as u32))
+    }
+
     pub fn resident(&self) -> u64 {
         self.resident
     }

@@ -178,6 +178,26 @@ fn an_aborted_request_gives_everything_back() {
 }
 
 #[test]
+fn the_tokens_that_are_out_are_those_of_which_events_told() {
+    let mut node = Node::new(quiet("1gpu"), 1).with_tokens();
+    for id in 0..3 {
+        node.submit(0, Request { id, prompt: 500 * (id as u32 + 1), output: 20 }).expect("it fits");
+    }
+    let mut told = [0u32; 3];
+    for ms in 0..800 {
+        let mut out = Vec::new();
+        node.advance(ms * 1_000_000, &mut out);
+        out.iter()
+            .filter(|event| event.kind != EventKind::Done)
+            .for_each(|event| told[event.id as usize] += 1);
+        for (id, tokens) in node.coming() {
+            assert_eq!(tokens, told[id as usize], "{id} at {ms} ms");
+        }
+    }
+    assert!(told[0] > 5 && told[2] > 0);
+}
+
+#[test]
 fn the_seed_fixes_the_noise() {
     let run = |seed| {
         let mut node = Node::new(NodeSpec::named("1gpu").expect("a preset"), seed);

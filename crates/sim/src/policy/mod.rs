@@ -9,13 +9,37 @@ mod tblb;
 use tblb_core::board::Board;
 use tblb_core::config::Balance;
 use tblb_core::load::Load;
-use tblb_core::picker::Candidate;
+use tblb_core::picker::{Candidate, Known};
+pub use tblb_core::tries::{Ending, Part};
 
 use crate::fleet::Peer;
 use crate::node::Nanos;
 
-/// The last page of each peer: when it came, and what it said.
-pub type Pages = Vec<Option<(Nanos, Load)>>;
+/// A page that was polled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Page {
+    /// When it came.
+    pub at: Nanos,
+    /// What it said.
+    pub load: Load,
+    /// The instance's own connections to the peer then.
+    pub own: u64,
+}
+
+impl Page {
+    /// All requests that the node has.
+    pub fn requests(&self) -> f64 {
+        self.load.running.unwrap_or(0.0) + self.load.waiting.unwrap_or(0.0)
+    }
+
+    /// The requests there that are not the instance's own.
+    pub fn background(&self) -> f64 {
+        (self.requests() - self.own as f64).max(0.0)
+    }
+}
+
+/// The last page of each peer.
+pub type Pages = Vec<Option<Page>>;
 
 /// What nginx sees of a request before it picks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,20 +52,25 @@ pub struct Seen {
     pub worker: usize,
 }
 
-/// What a policy looks at when it picks.
-pub struct View<'a> {
+/// Where and when something happens to an instance.
+#[derive(Clone, Copy)]
+pub struct Scene<'a> {
     /// The time.
     pub now: Nanos,
-    /// The time as the board has it.
-    pub now_ms: u64,
+    /// The board of the instance, with a row for each of its workers.
+    pub board: Board<'a>,
+    /// The slots of the peers.
+    pub slots: &'a [Option<u32>],
+}
+
+/// What a policy looks at when it picks.
+pub struct View<'a> {
+    /// Where and when.
+    pub scene: Scene<'a>,
     /// The peers of the instance.
     pub peers: &'a mut [Peer],
     /// Which of them may be picked, ascending.
     pub eligible: &'a [usize],
-    /// The board of the instance.
-    pub board: &'a Board<'a>,
-    /// The slots of the peers.
-    pub slots: &'a [Option<u32>],
     /// The pages that were polled.
     pub pages: &'a Pages,
     /// The random numbers of the policy.
@@ -61,48 +90,22 @@ pub struct Try {
     pub first_byte: Option<Nanos>,
 }
 
-/// What has come of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Answer {
-    /// Bytes of the body.
-    pub bytes: u64,
-    /// Events of the stream; 0 for an answer that comes in one piece.
-    pub events: u64,
-    /// Bytes of the smallest event.
-    pub smallest: u64,
-}
-
-/// How a try ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The answer came whole.
-    Whole(Answer),
-    /// No connection, or it broke off.
-    Failed,
-}
-
 /// A policy of one nginx instance, with the state that its workers share and the state that each has to itself.
 pub trait Policy {
     /// Picks one of the eligible peers; None if there is none.
     fn pick(&mut self, view: View<'_>, seen: &Seen) -> Option<usize>;
 
-    /// The first byte of an answer's body came.
-    fn first_byte(&mut self, _now: Nanos, _try: &Try) {}
+    /// A part of an answer came: the first one if `one.first_byte` is now. Between the first and the last part it is told
+    /// as often as [`Policy::listens_every`] says.
+    fn part(&mut self, _scene: Scene<'_>, _one: &Try, _part: Part) {}
 
-    /// More of an answer came; `answer` is all of it so far. Told at most as often as
-    /// [`Policy::progress_interval`] says, and at the end.
-    fn progress(&mut self, _now: Nanos, _try: &Try, _answer: &Answer) {}
-
-    /// How often it wants to be told of the progress of answers; None for never.
-    fn progress_interval(&self) -> Option<Nanos> {
+    /// How often it wants to be told of the parts of answers; None for the first and the rest only.
+    fn listens_every(&self) -> Option<Nanos> {
         None
     }
 
     /// A try ended.
-    fn end(&mut self, _now: Nanos, _try: &Try, _ended: &Ended) {}
-
-    /// A poll of a peer ended with this answer.
-    fn polled(&mut self, _now: Nanos, _peer: usize, _load: &Load) {}
+    fn end(&mut self, _scene: Scene<'_>, _one: &Try, _ending: Ending) {}
 }
 
 /// What a policy is made for.
@@ -171,8 +174,8 @@ fn unknown(text: &str) -> String {
     format!("unknown policy \"{text}\", expected a directive \"tblb …\" or one of {}", words.join(", "))
 }
 
-/// Fills `candidates` with the eligible peers, with these scores.
-fn gather(view: &View<'_>, candidates: &mut Vec<Candidate>, score: impl Fn(usize) -> Option<f64>) {
+/// Fills `candidates` with the eligible peers, and with what is known of each.
+fn gather(view: &View<'_>, candidates: &mut Vec<Candidate>, known: impl Fn(usize) -> Known) {
     candidates.clear();
     candidates.extend(view.eligible.iter().map(|&at| {
         let peer = &view.peers[at];
@@ -181,7 +184,7 @@ fn gather(view: &View<'_>, candidates: &mut Vec<Candidate>, score: impl Fn(usize
             weight: peer.weight,
             effective_weight: peer.effective_weight,
             current_weight: peer.current_weight,
-            score: score(at),
+            known: known(at),
         }
     }));
 }

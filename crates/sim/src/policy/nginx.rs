@@ -1,6 +1,6 @@
 //! The methods of nginx that need only what its list of peers says.
 
-use tblb_core::picker::{self, Candidate};
+use tblb_core::picker::{self, Candidate, Known, Standing};
 
 use super::{Policy, Seen, View, gather, settle};
 
@@ -45,14 +45,16 @@ impl Nginx {
 
 impl Policy for Nginx {
     fn pick(&mut self, mut view: View<'_>, _: &Seen) -> Option<usize> {
-        gather(&view, &mut self.candidates, |_| None);
+        gather(&view, &mut self.candidates, |_| Known::default());
         let picked = match self.method {
             Method::RoundRobin => {
                 // Where nobody has connections all are tied, and ties are broken by smooth weighted round robin.
                 self.candidates.iter_mut().for_each(|candidate| candidate.conns = 0);
-                picker::least_conn(&mut self.candidates)?
+                picker::least_conn(&mut self.candidates, Standing::Ready)?
             }
-            Method::LeastConn | Method::WeightedLeastConn => picker::least_conn(&mut self.candidates)?,
+            Method::LeastConn | Method::WeightedLeastConn => {
+                picker::least_conn(&mut self.candidates, Standing::Ready)?
+            }
             Method::Random => (!view.eligible.is_empty()).then(|| view.rng.usize(0..view.eligible.len()))?,
             Method::RandomTwo => two(&self.candidates, view.rng)?,
         };

@@ -32,13 +32,11 @@ impl Bench {
         let shape = Shape { upstreams: 1, slots: self.peers.len(), rows: 1 };
         let words: Vec<_> = (0..shape.words().expect("few")).map(|_| AtomicU64::new(0)).collect();
         let board = Board::format(&words, shape).expect("enough words");
+        let slots = vec![None; self.pages.len()];
         let view = View {
-            now: self.now,
-            now_ms: self.now / 1_000_000,
+            scene: Scene { now: self.now, board, slots: &slots },
             peers: &mut self.peers,
             eligible: &self.eligible,
-            board: &board,
-            slots: &vec![None; self.pages.len()],
             pages: &self.pages,
             rng: &mut self.rng,
         };
