@@ -225,10 +225,11 @@ fn target(
 ) -> Option<Target> {
     let mut address = peer.address?;
     let server = peer.server.to_string();
-    if let Some(port) = metrics.port {
+    let port = metrics.port();
+    if let Some(port) = port {
         address.set_port(port);
     }
-    let host = match (&metrics.verify.name, metrics.port) {
+    let host = match (&metrics.verify.name, port) {
         (Some(name), _) => name.clone(),
         (None, Some(port)) => format!("{}:{port}", without_port(&server)),
         (None, None) => server,

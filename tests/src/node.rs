@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! | --- | --- |
-//! | `/metrics` | what [`Node::report`] or [`Node::answer_metrics`] said last |
+//! | `/metrics` (or what [`Node::report_at`] said) | what [`Node::report`] or [`Node::answer_metrics`] said last |
 //! | `/hold/NAME` | header and a piece at once, the end when [`Node::release`] says so |
 //! | `/tokens?first=MS&rest=MS` | header at once, the first piece `first` ms later, the end `rest` ms after that |
 //! | `/counted?first=MS&rest=MS` | the same with a Content-Length |
@@ -55,6 +55,8 @@ struct Shared {
 struct State {
     /// The whole answer to `/metrics`, header included.
     metrics: Vec<u8>,
+    /// The path of its metrics.
+    metrics_path: &'static str,
     mood: Mood,
     released: HashSet<String>,
     stopped: bool,
@@ -65,10 +67,16 @@ struct State {
 impl Node {
     /// Starts an idle node.
     pub fn start() -> Node {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Node::start_at(([127, 0, 0, 1], 0).into())
+    }
+
+    /// Starts an idle node at an address.
+    pub fn start_at(address: SocketAddr) -> Node {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let state = State {
             metrics: page(0.0, 0.0, 0.0),
+            metrics_path: "/metrics",
             mood: Mood::Well,
             released: HashSet::new(),
             stopped: false,
@@ -104,6 +112,11 @@ impl Node {
     /// Answers `/metrics` with these bytes, header included.
     pub fn answer_metrics(&self, answer: &[u8]) {
         self.shared.lock().metrics = answer.to_vec();
+    }
+
+    /// Has its metrics at another path.
+    pub fn report_at(&self, path: &'static str) {
+        self.shared.lock().metrics_path = path;
     }
 
     /// Has no metrics.
@@ -182,15 +195,14 @@ fn serve(socket: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut writer = socket;
     let mut counted = false;
     while let Some(path) = read_request(&mut reader)? {
-        if path == "/metrics" {
-            let mut state = shared.lock();
+        let mut state = shared.lock();
+        if path == state.metrics_path {
             state.seen.polls += 1;
             let metrics = state.metrics.clone();
             drop(state);
             writer.write_all(&metrics)?;
             continue;
         }
-        let mut state = shared.lock();
         state.seen.requests += 1;
         state.seen.connections += u64::from(!std::mem::replace(&mut counted, true));
         let mood = state.mood;

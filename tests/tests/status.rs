@@ -61,6 +61,7 @@ fn json() {
         "age_ms",
         "backup",
         "cache",
+        "closed",
         "completions",
         "conns",
         "down",

@@ -54,7 +54,8 @@ fn rescoring(c: &mut Criterion) {
         let slots: Vec<Option<u32>> =
             (1..=n as u64).map(|key| board.claim(key, 0, 0).map(|slot| slot as u32)).collect();
         for slot in slots.iter().flatten() {
-            let load = Load { waiting: Some(rng.f64()), running: Some(rng.f64()), cache: Some(rng.f64()) };
+            let (waiting, running, cache) = (Some(rng.f64()), Some(rng.f64()), Some(rng.f64()));
+            let load = Load { waiting, running, cache, closed: false };
             board.publish(*slot as usize, &Outcome { at: 1, took: 1, result: Ok((0, load)) });
         }
         for algorithm in algorithm::ALL {

@@ -9,6 +9,9 @@ pub struct Load {
     pub running: Option<f64>,
     /// KV-cache use, 0 to 1.
     pub cache: Option<f64>,
+    /// Whether the engine says itself that it serves no requests now: it was put to sleep, and is not chosen while
+    /// another peer is open.
+    pub closed: bool,
 }
 
 impl Load {

@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tblb_core::engine::{Choice, Engine, Progress, Reading, Scrape};
+use tblb_core::engine::{self, Choice, Progress, Reading, Scrape};
 use tblb_core::fault::Fault;
 use ureq::http::uri::{Authority, PathAndQuery};
 use ureq::http::{Request, StatusCode, Uri, header};
@@ -29,16 +29,24 @@ const DRAIN_TIME: Duration = Duration::from_millis(20);
 /// What of a body is read at once.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
-/// Where an engine that is not known yet is asked.
-const USUAL_PATH: &str = "/metrics";
-
 /// The client of one engine.
 #[derive(Debug)]
 pub(crate) struct Client {
     agent: Agent,
     link: Arc<Link>,
-    request: Request<()>,
+    /// A request for each place where the engine may report.
+    places: Vec<Request<()>>,
+    /// The one of them where it did the last time, or the first.
+    here: usize,
     choice: Choice,
+}
+
+/// Why there is no reading.
+#[derive(Debug, PartialEq)]
+struct Miss {
+    fault: Fault,
+    /// The engine serves, but nothing that can be read is at this place.
+    elsewhere: bool,
 }
 
 impl Client {
@@ -51,46 +59,69 @@ impl Client {
             name: name(authority.host(), target),
             configs: Arc::clone(configs),
         });
-        let mut request = Request::new(());
-        *request.uri_mut() = uri(settings, authority);
+        let request = |path| {
+            let mut request = Request::new(());
+            *request.uri_mut() = uri(settings.scheme, authority.clone(), path);
+            request
+        };
+        let places = paths(settings).into_iter().map(request).collect();
         let link = Arc::new(Link::new(target.address, Arc::clone(stop)));
         let choice = settings.engine.map_or(Choice::Auto { remembered: None }, Choice::Named);
-        Client { agent: agent(Arc::clone(&link), trust), link, request, choice }
+        Client { agent: agent(Arc::clone(&link), trust), link, places, here: 0, choice }
     }
 
-    /// Asks the engine once; the answer must be there within that time.
+    /// Asks the engine; the answer must be there within that time. If nothing is where it reported the last time, the
+    /// other places are looked at as well: an engine that does not report at all is polled seldom, so that costs it
+    /// little.
     ///
     /// # Errors
     /// Why there is no reading.
     pub fn poll(&mut self, within: Duration, chunk: &mut [u8]) -> Result<Reading, Fault> {
-        self.link.set_deadline(Instant::now() + within);
-        let connections = self.link.connections();
-        let mut result = self.ask(chunk);
-        // An engine may close an idle connection in the very moment in which it is used again.
-        if result == Err(Fault::Closed) && self.link.connections() == connections {
-            result = self.ask(chunk);
+        let deadline = Instant::now() + within;
+        let (here, count) = (self.here, self.places.len());
+        let mut nothing = None;
+        for place in std::iter::once(here).chain((0..count).filter(|&place| place != here)) {
+            match self.poll_at(place, deadline, chunk) {
+                Ok(reading) => {
+                    self.here = place;
+                    if let Choice::Auto { remembered } = &mut self.choice {
+                        *remembered = Some(reading.engine);
+                    }
+                    return Ok(reading);
+                }
+                Err(Miss { fault, elsewhere: true }) => nothing = nothing.or(Some(fault)),
+                Err(Miss { fault, .. }) => return Err(fault),
+            }
         }
-        if let (Choice::Auto { remembered }, Ok(reading)) = (&mut self.choice, &result) {
-            *remembered = Some(reading.engine);
-        }
-        result
+        Err(nothing.unwrap_or(Fault::NoSeries))
     }
 
-    fn ask(&self, chunk: &mut [u8]) -> Result<Reading, Fault> {
-        let response = self.agent.run(self.request.clone()).map_err(|error| failure::of_ureq(&error))?;
+    fn poll_at(&self, place: usize, deadline: Instant, chunk: &mut [u8]) -> Result<Reading, Miss> {
+        self.link.set_deadline(deadline);
+        let connections = self.link.connections();
+        let result = self.ask(place, chunk);
+        // An engine may close an idle connection in the very moment in which it is used again.
+        let closed = matches!(result, Err(Miss { fault: Fault::Closed, .. }));
+        if closed && self.link.connections() == connections { self.ask(place, chunk) } else { result }
+    }
+
+    fn ask(&self, place: usize, chunk: &mut [u8]) -> Result<Reading, Miss> {
+        let request = self.places.get(place).cloned().unwrap_or_default();
+        let response = self.agent.run(request).map_err(|error| Miss::of(failure::of_ureq(&error)))?;
         let (head, body) = response.into_parts();
-        let fault = match head.status {
+        let miss = match head.status {
             StatusCode::OK
                 if head.headers.get(header::CONTENT_ENCODING).is_some_and(|by| by != "identity") =>
             {
-                Some(Fault::Encoded)
+                Some(Miss::of(Fault::Encoded))
             }
             StatusCode::OK => None,
-            status if status.is_redirection() => Some(Fault::Redirect),
-            _ => Some(Fault::Status),
+            StatusCode::NOT_FOUND => Some(Miss { fault: Fault::Status, elsewhere: true }),
+            status if status.is_redirection() => Some(Miss::of(Fault::Redirect)),
+            _ => Some(Miss::of(Fault::Status)),
         };
         let mut body = Pieces { body, chunk };
-        let result = fault.map_or_else(|| read(self.choice, &mut body), Err);
+        let result = miss.map_or_else(|| read(self.choice, &mut body).map_err(Miss::of), Err);
         self.drain(&mut body);
         result
     }
@@ -104,6 +135,15 @@ impl Client {
             let Some(less) = left.checked_sub(piece.len()) else { return };
             left = less;
         }
+    }
+}
+
+impl Miss {
+    /// A body without a series, such as the JSON that trtllm-serve has at `/metrics`, says that metrics are elsewhere.
+    /// (To who reads lines, JSON that has none is a line that was cut, or too long a one.)
+    fn of(fault: Fault) -> Miss {
+        let elsewhere = matches!(fault, Fault::Empty | Fault::NoSeries | Fault::Cut | Fault::LineTooLong);
+        Miss { fault, elsewhere }
     }
 }
 
@@ -147,15 +187,24 @@ fn authority(target: &Target) -> Authority {
     named.or_else(|| address().ok()).unwrap_or_else(|| Authority::from_static("localhost"))
 }
 
-fn uri(settings: &Settings, authority: Authority) -> Uri {
+/// Where the engine may report: where the settings say, else where it does, else where any does.
+fn paths(settings: &Settings) -> Vec<PathAndQuery> {
+    let paths = match (&settings.path, settings.engine) {
+        (Some(path), _) => return vec![path.get().clone()],
+        (None, Some(engine)) => vec![engine.path],
+        (None, None) => engine::paths(),
+    };
+    paths.into_iter().map(PathAndQuery::from_static).collect()
+}
+
+fn uri(scheme: Scheme, authority: Authority, path: PathAndQuery) -> Uri {
     let mut parts = ureq::http::uri::Parts::default();
-    parts.scheme = Some(match settings.scheme {
+    parts.scheme = Some(match scheme {
         Scheme::Http => ureq::http::uri::Scheme::HTTP,
         Scheme::Https => ureq::http::uri::Scheme::HTTPS,
     });
     parts.authority = Some(authority);
-    let usual = PathAndQuery::from_static(settings.engine.map_or(USUAL_PATH, |engine: &Engine| engine.path));
-    parts.path_and_query = Some(settings.path.as_ref().map_or(usual, |path| path.get().clone()));
+    parts.path_and_query = Some(path);
     Uri::from_parts(parts).unwrap_or_default()
 }
 

@@ -36,7 +36,7 @@ impl Target {
 pub struct Settings {
     /// With or without TLS.
     pub scheme: Scheme,
-    /// Where the metrics are; None: where the engine has them, `/metrics` if it is not known.
+    /// Where the metrics are; None: where the engine has them, or any of the engines if it is not known.
     pub path: Option<MetricsPath>,
     /// Whose series to read; None: the body tells.
     pub engine: Option<&'static Engine>,

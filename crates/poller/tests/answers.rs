@@ -14,7 +14,8 @@ use tblb_core::fault::Fault;
 use tblb_core::load::Load;
 use tblb_poller::{MetricsPath, Settings};
 
-const LOADED: Load = Load { waiting: Some(4.0), running: Some(4.0), cache: Some(0.4040404040404041) };
+const LOADED: Load =
+    Load { waiting: Some(4.0), running: Some(4.0), cache: Some(0.4040404040404041), closed: false };
 
 #[test]
 fn a_page_is_read_over_one_connection_again_and_again() {
@@ -176,6 +177,59 @@ fn statuses_that_are_not_200() {
         poller.join();
         assert!(kept(&server, &recorder), "{status}: the connection is good for the next poll");
     }
+}
+
+/// A server with pages at some paths; what was asked for is written down.
+fn pages(pages: &'static [(&'static str, &'static str)]) -> (Server, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let put = Arc::clone(&asked);
+    let server = Server::start(move |mut stream| {
+        while let Some(head) = request(&mut stream)? {
+            let path = head.split(' ').nth(1).unwrap().to_owned();
+            let page = pages.iter().find(|(at, _)| *at == path).map(|(_, page)| ok(page));
+            put.lock().unwrap().push(path);
+            let missing = || "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned();
+            stream.write_all(page.unwrap_or_else(missing).as_bytes())?;
+        }
+        Ok(())
+    });
+    (server, asked)
+}
+
+#[test]
+fn an_engine_that_is_not_known_is_looked_for_at_each_place_and_remembered() {
+    const NIM: &str = "num_requests_waiting 3\ngpu_cache_usage_perc 0.5\n";
+    let (server, asked) = pages(&[("/metrics", "[{\"iter\":1}]"), ("/v1/metrics", NIM)]);
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    let reading = recorder.wait(1, 3).outcome.unwrap();
+    assert_eq!((reading.engine.name, reading.load.waiting), ("nim", Some(3.0)));
+    poller.join();
+    assert!(recorder.of(1).iter().all(|poll| poll.outcome.is_ok()));
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked[..5], ["/metrics", "/prometheus/metrics", "/v1/metrics", "/v1/metrics", "/v1/metrics"]);
+}
+
+#[test]
+fn where_a_user_says_the_path_or_the_engine_no_other_is_asked() {
+    let named = Settings { engine: Engine::named("trtllm"), ..settings() };
+    let at_path = Settings { path: MetricsPath::new("/m"), ..settings() };
+    for (settings, path) in [(named, "/prometheus/metrics"), (at_path, "/m")] {
+        let (server, asked) = pages(&[("/metrics", PAGE)]);
+        assert_eq!(poll_once(target(1, server.address, &settings)).outcome, Err(Fault::Status));
+        assert!(asked.lock().unwrap().iter().all(|asked| asked == path));
+    }
+}
+
+#[test]
+fn an_engine_without_metrics_is_asked_at_each_place_once_a_poll() {
+    let (server, asked) = pages(&[]);
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    assert_eq!(recorder.wait(1, 2).outcome, Err(Fault::Status));
+    poller.join();
+    let polls = recorder.of(1).len();
+    let asked = asked.lock().unwrap().len();
+    // A poll may be under way when polling ends.
+    assert!((3 * polls..3 * (polls + 1)).contains(&asked), "{asked} in {polls}");
 }
 
 #[test]

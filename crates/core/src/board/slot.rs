@@ -15,6 +15,9 @@ pub const FAULTS: usize = 32;
 /// Words of one sample: time, waiting, running, cache, engine, our own requests.
 const SAMPLE: usize = 6;
 
+/// Beside the engine's number in its word: the engine says that it is closed.
+const CLOSED: u64 = 1 << 8;
+
 /// Words of a slot.
 mod word {
     use super::{FAULTS, SAMPLE, learned, ttft};
@@ -184,7 +187,7 @@ impl<'a> Slot<'a> {
         self.set(at + 1, bits(sample.load.waiting));
         self.set(at + 2, bits(sample.load.running));
         self.set(at + 3, bits(sample.load.cache));
-        self.set(at + 4, u64::from(sample.engine));
+        self.set(at + 4, u64::from(sample.engine) | if sample.load.closed { CLOSED } else { 0 });
         self.set(at + 5, sample.own);
         self.0[word::VERSION].store(next, Release);
     }
@@ -204,6 +207,7 @@ impl<'a> Slot<'a> {
                     waiting: number(self.get(at + 1)),
                     running: number(self.get(at + 2)),
                     cache: number(self.get(at + 3)),
+                    closed: self.get(at + 4) & CLOSED != 0,
                 },
                 own: self.get(at + 5),
             };

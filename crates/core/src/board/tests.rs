@@ -9,7 +9,7 @@ fn zone(shape: Shape) -> Vec<AtomicU64> {
 }
 
 fn load(x: f64) -> Load {
-    Load { waiting: Some(x), running: None, cache: Some(x / 10.0) }
+    Load { waiting: Some(x), running: None, cache: Some(x / 10.0), closed: x % 2.0 == 1.0 }
 }
 
 fn good(at: u64, x: f64) -> Outcome {

@@ -25,7 +25,7 @@ pub struct Metrics {
     pub stale: Duration,
     /// The path, None for the engine's own.
     pub path: Option<String>,
-    /// The port, None for the peer's.
+    /// The port, None for the engine's own or else the peer's; see [`Metrics::port`].
     pub port: Option<u16>,
     /// http or https.
     pub scheme: Scheme,
@@ -107,6 +107,12 @@ impl Metrics {
         }
         metrics.stale = stale.unwrap_or_else(|| stale_after(metrics.interval));
         Ok(Some(metrics))
+    }
+
+    /// The port to ask at: that of the user, else the engine's own; None for the peer's. An engine that is not known
+    /// yet is asked at the peer's only: a user would not want other ports to be tried.
+    pub fn port(&self) -> Option<u16> {
+        self.port.or(self.engine.and_then(|engine| engine.port))
     }
 
     fn set(&mut self, word: &str, name: &str, value: &str) -> Result<(), Error> {

@@ -40,6 +40,11 @@ fn parameters() {
     assert_eq!(m.stale, Duration::from_secs(2), "at least 2 s");
     assert_eq!(metrics("stale=10s").unwrap().unwrap().stale, Duration::from_secs(10));
     assert_eq!(metrics("off").unwrap(), None);
+    let port = |text| metrics(text).unwrap().unwrap().port();
+    assert_eq!(
+        ["", "engine=vllm", "engine=triton", "engine=triton port=81"].map(port),
+        [None, None, Some(8002), Some(81)]
+    );
 }
 
 #[test]
@@ -115,7 +120,7 @@ fn what_is_wrong_with_a_block_is_named_with_its_directive() {
 #[test]
 fn only_what_is_strictly_over_a_limit_exceeds_it() {
     let limit = Limit::parse(&["waiting=15", "running=0"]).unwrap();
-    let load = |waiting, running| crate::load::Load { waiting, running, cache: Some(1.0) };
+    let load = |waiting, running| crate::load::Load { waiting, running, cache: Some(1.0), closed: false };
     assert!(!limit.is_exceeded_by(&load(Some(15.0), Some(0.0))));
     assert!(limit.is_exceeded_by(&load(Some(15.1), None)));
     assert!(limit.is_exceeded_by(&load(None, Some(1.0))));

@@ -4,9 +4,8 @@ use super::{Engine, Family, Source};
 
 /// llama.cpp's server, which has no labels; only old versions report the KV-cache use.
 pub(super) static LLAMACPP: Engine = Engine {
-    name: "llamacpp",
-    path: "/metrics",
     waiting: Source::sum(&[Family::named("llamacpp:requests_deferred")]),
     running: Source::sum(&[Family::named("llamacpp:requests_processing")]),
     cache: Source::max(&[Family::named("llamacpp:kv_cache_usage_ratio")]),
+    ..Engine::new("llamacpp", "llama.cpp's server with `--metrics`")
 };

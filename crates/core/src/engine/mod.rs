@@ -5,9 +5,16 @@
 //! for `engine=`, the detection and the reading follow from that.
 
 mod llamacpp;
+mod lmdeploy;
+mod lookup;
+mod mindie;
+mod nim;
 mod scrape;
 mod sglang;
 mod tally;
+mod tgi;
+mod triton;
+mod trtllm;
 mod vllm;
 
 pub use scrape::{Choice, Progress, Reading, Scrape};
@@ -17,23 +24,64 @@ use std::fmt;
 
 /// The engines that are known. The number of a row goes into the board and is carried over a reload: new engines go
 /// to the end. If a body fits several equally well, the first of them is taken.
-pub const ALL: &[&Engine] = &[&vllm::VLLM, &sglang::SGLANG, &llamacpp::LLAMACPP];
+pub const ALL: &[&Engine] = &[
+    &vllm::VLLM,
+    &sglang::SGLANG,
+    &llamacpp::LLAMACPP,
+    &tgi::TGI,
+    &trtllm::TRTLLM,
+    &triton::TRITON,
+    &lmdeploy::LMDEPLOY,
+    &mindie::MINDIE,
+    &nim::NIM,
+];
+
+/// Where engines report, each path once, the most common first: where to look for one that is not known yet.
+pub fn paths() -> Vec<&'static str> {
+    let mut paths = Vec::new();
+    for engine in ALL {
+        if !paths.contains(&engine.path) {
+            paths.push(engine.path);
+        }
+    }
+    paths
+}
 
 /// What an engine reports and where.
 pub struct Engine {
     /// The word for it in directives and in the status.
     pub name: &'static str,
+    /// What it is, in the documentation.
+    pub title: &'static str,
     /// Where it reports, unless a user says otherwise.
     pub path: &'static str,
+    /// The port at which it reports, unless a user says otherwise; None for the one at which it serves.
+    pub port: Option<u16>,
     /// Requests queued.
     pub waiting: Source,
     /// Requests being executed.
     pub running: Source,
     /// KV-cache use, 0 to 1 once scaled.
     pub cache: Source,
+    /// 1 while it takes requests; below that it was put to sleep, or a part of it was.
+    pub awake: Source,
 }
 
 impl Engine {
+    /// An engine of that name that reports nothing yet, at the usual path.
+    const fn new(name: &'static str, title: &'static str) -> Engine {
+        Engine {
+            name,
+            title,
+            path: "/metrics",
+            port: None,
+            waiting: Source::sum(&[]),
+            running: Source::sum(&[]),
+            cache: Source::max(&[]),
+            awake: Source::mean(&[]),
+        }
+    }
+
     /// The engine of that name, if it is known.
     pub fn named(name: &str) -> Option<&'static Engine> {
         ALL.iter().copied().find(|engine| engine.name == name)
@@ -57,6 +105,14 @@ impl Engine {
             Signal::Cache => &self.cache,
         }
     }
+
+    /// Where it reports a part of what is read.
+    fn part(&self, part: Part) -> &Source {
+        match part {
+            Part::Signal(signal) => self.source(signal),
+            Part::Awake => &self.awake,
+        }
+    }
 }
 
 impl PartialEq for Engine {
@@ -71,6 +127,24 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
+}
+
+/// What is read of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// A signal.
+    Signal(Signal),
+    /// Whether it is awake.
+    Awake,
+}
+
+impl Part {
+    const ALL: [Part; 4] = [
+        Part::Signal(Signal::Waiting),
+        Part::Signal(Signal::Running),
+        Part::Signal(Signal::Cache),
+        Part::Awake,
+    ];
 }
 
 /// Where a signal comes from.
@@ -92,6 +166,11 @@ impl Source {
     pub const fn max(families: &'static [Family]) -> Source {
         Source { families, aggregate: Aggregate::Max }
     }
+
+    /// States of 0 or 1, of which 1 says that all ranks have it.
+    pub const fn mean(families: &'static [Family]) -> Source {
+        Source { families, aggregate: Aggregate::Mean }
+    }
 }
 
 /// A family of series: the name that stands before the brace, to the letter, and which of its series count.
@@ -106,14 +185,45 @@ pub struct Family {
     pub split: Option<&'static str>,
     /// Labels that tell apart processes which report the same thing: such series count once, by the largest.
     pub copies: &'static [&'static str],
-    /// What the value is multiplied by, 0.01 for per cent.
-    pub scale: f64,
+    /// The unit of the value.
+    pub scale: Scale,
 }
 
 impl Family {
     /// A family of which every series counts.
     pub const fn named(name: &'static str) -> Family {
-        Family { name, select: &[], split: None, copies: &[], scale: 1.0 }
+        Family { name, select: &[], split: None, copies: &[], scale: Scale::Times(1.0) }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        for (number, (name, value)) in self.select.iter().enumerate() {
+            write!(f, "{}{name}=\"{value}\"", if number == 0 { '{' } else { ',' })?;
+        }
+        f.write_str(if self.select.is_empty() { "" } else { "}" })
+    }
+}
+
+/// The unit in which a family is reported.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scale {
+    /// The value is multiplied by this, 0.01 for per cent.
+    Times(f64),
+    /// A ratio in some versions of the engine and per cent in others: a value above 1 can only be per cent. (Up to 1
+    /// per cent it is then read too high, of an engine whose cache is as good as empty.)
+    RatioOrPerCent,
+}
+
+impl Scale {
+    /// The value in the unit of its signal.
+    pub fn apply(self, value: f64) -> f64 {
+        match self {
+            Scale::Times(factor) => value * factor,
+            Scale::RatioOrPerCent if value > 1.0 => value / 100.0,
+            Scale::RatioOrPerCent => value,
+        }
     }
 }
 
@@ -131,5 +241,7 @@ pub enum Aggregate {
     Last,
 }
 
+#[cfg(test)]
+mod corpus;
 #[cfg(test)]
 mod tests;

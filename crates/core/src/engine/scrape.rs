@@ -1,13 +1,16 @@
 //! Reads one metrics body, as it comes.
 
+use super::lookup::{Lookup, Wanted};
 use super::tally::Tally;
-use super::{ALL, Engine, Family};
+use super::{ALL, Engine, Part};
 use crate::exposition::{Line, Lines};
 use crate::fault::Fault;
 use crate::load::{Load, Signal};
-use std::borrow::Cow;
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+
+/// The families of all engines.
+static EVERYTHING: LazyLock<Arc<Lookup>> = LazyLock::new(|| Arc::new(Lookup::of(ALL)));
 
 /// Whose series are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,12 +50,12 @@ pub struct Reading {
 #[derive(Debug)]
 pub struct Scrape {
     choice: Choice,
-    table: Cow<'static, Table>,
+    lookup: Arc<Lookup>,
     lines: Lines,
-    /// The families of the table that were seen.
+    /// The families that were seen.
     found: Vec<Found>,
-    /// The name of the last line, if it is one of the table.
-    open: Option<&'static str>,
+    /// A family of the last line's name, if there is one.
+    open: Option<usize>,
     /// There was a line that is not blank.
     started: bool,
     enough: bool,
@@ -61,7 +64,8 @@ pub struct Scrape {
 /// A family that was seen.
 #[derive(Debug)]
 struct Found {
-    wanted: Wanted,
+    /// Its place in the lookup.
+    place: usize,
     tally: Tally,
     /// A line of another family came after it. A family stands in one piece (the format demands it), so this one
     /// is whole.
@@ -71,12 +75,12 @@ struct Found {
 impl Scrape {
     /// A reader that has read nothing.
     pub fn new(choice: Choice) -> Scrape {
-        let table = match choice {
-            Choice::Auto { .. } => Cow::Borrowed(&*EVERYTHING),
-            Choice::Named(engine) => Cow::Owned(Table::of(&[engine])),
+        let lookup = match choice {
+            Choice::Auto { .. } => Arc::clone(&EVERYTHING),
+            Choice::Named(engine) => Arc::new(Lookup::of(&[engine])),
         };
-        let (lines, found) = (Lines::default(), Vec::with_capacity(Signal::ALL.len()));
-        Scrape { choice, table, lines, found, open: None, started: false, enough: false }
+        let (lines, found) = (Lines::default(), Vec::with_capacity(Part::ALL.len()));
+        Scrape { choice, lookup, lines, found, open: None, started: false, enough: false }
     }
 
     /// Reads the next piece of the body.
@@ -129,48 +133,42 @@ impl Scrape {
             Line::Blank => return ControlFlow::Continue(()),
         };
         self.started = true;
-        if self.open.is_some_and(|open| open.as_bytes() != name) {
+        if self.open.is_some_and(|open| self.lookup.at(open).name.as_bytes() != name) {
             self.open = None;
             self.found.iter_mut().for_each(|found| found.closed = true);
             if self.is_enough() {
                 return ControlFlow::Break(());
             }
         }
-        for index in self.table.find(name) {
-            let wanted = self.table.families[index];
-            self.open = Some(wanted.family.name);
-            self.found(wanted).add(wanted.family, rest);
+        for place in self.lookup.find(name) {
+            self.open = Some(place);
+            tally(&mut self.found, place).add(self.lookup.at(place), rest);
         }
         ControlFlow::Continue(())
     }
 
-    /// The tally of a family.
-    fn found(&mut self, wanted: Wanted) -> &mut Tally {
-        let index = self.found.iter().position(|found| found.wanted.is(&wanted)).unwrap_or_else(|| {
-            self.found.push(Found { wanted, tally: Tally::default(), closed: false });
-            self.found.len() - 1
-        });
-        let found = &mut self.found[index];
-        found.closed = false;
-        &mut found.tally
-    }
-
-    /// Whether an engine, which would be the one that is taken, has every signal read.
+    /// Whether an engine, which would be the one that is taken, has every part read.
     fn is_enough(&self) -> bool {
         self.engine().is_some_and(|engine| {
-            let complete = |signal: &Signal| {
-                let first = |found: &Found| found.closed && found.wanted.is_first(engine, *signal);
-                engine.source(*signal).families.is_empty() || self.found.iter().any(first)
+            let complete = |part: &Part| {
+                let mut read = self.found(engine, *part);
+                read.any(|(found, wanted)| found.closed && wanted.rank == 0)
+                    || !self.lookup.has(engine, *part)
             };
-            Signal::ALL.iter().all(complete)
+            Part::ALL.iter().all(complete)
         })
+    }
+
+    /// What was found that carries that part of what an engine reports.
+    fn found(&self, engine: &'static Engine, part: Part) -> impl Iterator<Item = (&Found, &Wanted)> {
+        let all = self.found.iter().map(|found| (found, self.lookup.at(found.place)));
+        all.filter(move |(_, wanted)| wanted.carries(engine, part))
     }
 
     /// Whose body it is, by what was found.
     fn engine(&self) -> Option<&'static Engine> {
-        let signals = |engine: &Engine| {
-            let has =
-                |signal| self.found.iter().any(|f| f.wanted.engine == engine && f.wanted.signal == signal);
+        let signals = |engine: &'static Engine| {
+            let has = |signal| self.found(engine, Part::Signal(signal)).next().is_some();
             Signal::ALL.into_iter().filter(|&signal| has(signal)).count()
         };
         match self.choice {
@@ -184,102 +182,47 @@ impl Scrape {
         }
     }
 
-    /// What the engine reports, and the first reason for which a signal that is there is not known. With `cut`, the
+    /// What the engine reports, and the first reason for which a part that is there is not known. With `cut`, the
     /// body stopped within a line: the family of the line before may have gone on.
     fn load(&self, engine: &'static Engine, cut: bool) -> (Load, Option<Fault>) {
         let (mut load, mut flaw) = (Load::default(), None);
-        for signal in Signal::ALL {
-            let (source, mut reason) = (engine.source(signal), None);
-            for rank in 0..source.families.len() {
-                let is = |found: &&Found| found.wanted.carries(engine, signal) && found.wanted.rank == rank;
-                let Some(found) = self.found.iter().find(is) else { continue };
-                let total = match cut && !found.closed {
-                    true => Err(Fault::Cut),
-                    false => found.tally.total(found.wanted.family, source.aggregate),
-                };
-                match total {
-                    Ok(Some(value)) => {
-                        load.set(signal, Some(value));
-                        reason = None;
-                        break;
-                    }
-                    Ok(None) => {}
-                    Err(fault) => reason = reason.or(Some(fault)),
-                }
+        for part in Part::ALL {
+            match (self.value(engine, part, cut), part) {
+                (Ok(value), Part::Signal(signal)) => load.set(signal, value),
+                (Ok(value), Part::Awake) => load.closed = value.is_some_and(|awake| awake < 1.0),
+                (Err(fault), _) => flaw = flaw.or(Some(fault)),
             }
-            flaw = flaw.or(reason);
         }
         (load, flaw)
     }
-}
 
-/// A family, and what it would carry.
-#[derive(Debug, Clone, Copy)]
-struct Wanted {
-    family: &'static Family,
-    engine: &'static Engine,
-    signal: Signal,
-    /// Its place among the families of that signal.
-    rank: usize,
-}
-
-impl Wanted {
-    fn carries(&self, engine: &Engine, signal: Signal) -> bool {
-        self.engine == engine && self.signal == signal
-    }
-
-    fn is_first(&self, engine: &Engine, signal: Signal) -> bool {
-        self.carries(engine, signal) && self.rank == 0
-    }
-
-    fn is(&self, other: &Wanted) -> bool {
-        self.carries(other.engine, other.signal) && self.rank == other.rank
-    }
-}
-
-/// Families by name. Nearly every line of a page is of none of them, and most of those show it by their length.
-#[derive(Debug, Clone)]
-struct Table {
-    /// Sorted by [`Table::order`].
-    families: Vec<Wanted>,
-    /// Bit n: there is a name of n bytes. Longer names than 63 share the last bit.
-    lengths: u64,
-}
-
-/// The families of all engines.
-static EVERYTHING: LazyLock<Table> = LazyLock::new(|| Table::of(ALL));
-
-impl Table {
-    fn of(engines: &[&'static Engine]) -> Table {
-        let mut families = Vec::new();
-        for &engine in engines {
-            for signal in Signal::ALL {
-                let ranked = engine.source(signal).families.iter().enumerate();
-                families.extend(ranked.map(|(rank, family)| Wanted { family, engine, signal, rank }));
+    /// The value of a part by the first family that has one, None if it is not reported.
+    fn value(&self, engine: &'static Engine, part: Part, cut: bool) -> Result<Option<f64>, Fault> {
+        let mut candidates: Vec<_> = self.found(engine, part).collect();
+        candidates.sort_by_key(|(_, wanted)| wanted.rank);
+        let mut reason = None;
+        for (found, wanted) in candidates {
+            let total = match cut && !found.closed {
+                true => Err(Fault::Cut),
+                false => found.tally.total(wanted),
+            };
+            match total {
+                Ok(Some(value)) => return Ok(Some(value)),
+                Ok(None) => {}
+                Err(fault) => reason = reason.or(Some(fault)),
             }
         }
-        families.sort_by_key(|wanted| Table::order(wanted.family.name.as_bytes()));
-        let lengths =
-            families.iter().fold(0, |bits, wanted| bits | Table::bit(wanted.family.name.as_bytes()));
-        Table { families, lengths }
+        reason.map_or(Ok(None), Err)
     }
+}
 
-    fn order(name: &[u8]) -> (usize, &[u8]) {
-        (name.len(), name)
-    }
-
-    fn bit(name: &[u8]) -> u64 {
-        1 << name.len().min(63)
-    }
-
-    /// Where the families of that name are.
-    fn find(&self, name: &[u8]) -> std::ops::Range<usize> {
-        if self.lengths & Table::bit(name) == 0 {
-            return 0..0;
-        }
-        let order = |wanted: &Wanted| Table::order(wanted.family.name.as_bytes()).cmp(&Table::order(name));
-        let start = self.families.partition_point(|wanted| order(wanted).is_lt());
-        let length = self.families[start..].partition_point(|wanted| order(wanted).is_eq());
-        start..start + length
-    }
+/// The tally of the family at a place.
+fn tally(found: &mut Vec<Found>, place: usize) -> &mut Tally {
+    let index = found.iter().position(|found| found.place == place).unwrap_or_else(|| {
+        found.push(Found { place, tally: Tally::default(), closed: false });
+        found.len() - 1
+    });
+    let found = &mut found[index];
+    found.closed = false;
+    &mut found.tally
 }

@@ -4,11 +4,10 @@ use super::{Engine, Family, Source};
 
 /// SGLang, with a colon as it reports itself, and with `sglang_` as its router passes it on.
 pub(super) static SGLANG: Engine = Engine {
-    name: "sglang",
-    path: "/metrics",
     waiting: Source::sum(&[family("sglang:num_queue_reqs"), family("sglang_num_queue_reqs")]),
     running: Source::sum(&[family("sglang:num_running_reqs"), family("sglang_num_running_reqs")]),
     cache: Source::max(&[family("sglang:token_usage"), family("sglang_token_usage")]),
+    ..Engine::new("sglang", "SGLang with `--enable-metrics`")
 };
 
 /// With priority scheduling a queue is reported for each priority, and in whole as `priority=""`. Each scheduler

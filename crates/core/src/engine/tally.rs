@@ -1,6 +1,7 @@
 //! The series of one family, on their way to one number.
 
-use super::{Aggregate, Family};
+use super::Aggregate;
+use super::lookup::Wanted;
 use crate::exposition::Sample;
 use crate::fault::Fault;
 use crate::load::known;
@@ -24,7 +25,7 @@ pub(super) struct Tally {
 struct Seen {
     /// How many lines came before its last.
     order: usize,
-    /// It is not a part of another; see [`Family::split`].
+    /// It is not a part of another; see [`super::Family::split`].
     whole: bool,
     /// None if it says that it does not know.
     value: Option<f64>,
@@ -32,7 +33,7 @@ struct Seen {
 
 impl Tally {
     /// Takes down one line of the family: what follows the name.
-    pub fn add(&mut self, family: &Family, rest: &[u8]) {
+    pub fn add(&mut self, wanted: &Wanted, rest: &[u8]) {
         let Some(sample) = Sample::read(rest) else {
             self.malformed = true;
             return;
@@ -41,20 +42,20 @@ impl Tally {
         // An empty label is as good as none.
         for label in sample.labels.filter(|label| !label.escaped.is_empty()) {
             let is = |name: &str| label.name == name.as_bytes();
-            if let Some((_, value)) = family.select.iter().find(|(name, _)| is(name)) {
+            if let Some((_, value)) = wanted.select.iter().find(|(name, _)| is(name)) {
                 if !label.is(value) {
                     return;
                 }
                 selected += 1;
             }
-            if family.copies.iter().any(|name| is(name)) {
+            if wanted.copies.iter().any(|name| is(name)) {
                 continue;
             }
-            whole &= !family.split.is_some_and(is);
+            whole &= !wanted.split.is_some_and(is);
             // A sum, so that the order of labels does not matter.
             key = key.wrapping_add(hash(label.name, label.escaped));
         }
-        if selected < family.select.len() {
+        if selected < wanted.select.len() {
             return;
         }
         let order = self.lines;
@@ -71,7 +72,7 @@ impl Tally {
     ///
     /// # Errors
     /// [`Fault::Malformed`] and [`Fault::NotANumber`] if a series that counts has no value that can be used.
-    pub fn total(&self, family: &Family, aggregate: Aggregate) -> Result<Option<f64>, Fault> {
+    pub fn total(&self, wanted: &Wanted) -> Result<Option<f64>, Fault> {
         if self.malformed {
             return Err(Fault::Malformed);
         }
@@ -80,7 +81,7 @@ impl Tally {
         let count = counting().count();
         let Some(last) = counting().max_by_key(|seen| seen.order) else { return Ok(None) };
         let sum = || counting().map(|seen| seen.value).sum::<Option<f64>>();
-        let total = match aggregate {
+        let total = match wanted.aggregate {
             Aggregate::Sum => sum(),
             Aggregate::Mean => sum().map(|sum| sum / count as f64),
             Aggregate::Max => {
@@ -88,7 +89,7 @@ impl Tally {
             }
             Aggregate::Last => last.value,
         };
-        let total = total.and_then(|total| known(total * family.scale));
+        let total = total.and_then(|total| known(wanted.scale.apply(total)));
         total.map(Some).ok_or(Fault::NotANumber)
     }
 }

@@ -52,6 +52,8 @@ pub enum Standing {
     Ready,
     /// It is over a limit of `tblb_limit`.
     Over,
+    /// Its engine says that it serves no requests now (see [`crate::load::Load::closed`]).
+    Closed,
 }
 
 /// How scores become a pick.
@@ -87,9 +89,13 @@ pub fn pick(
     rng: &mut fastrand::Rng,
 ) -> Option<Picked> {
     let standing = candidates.iter().map(|c| c.known.standing).min()?;
-    if standing == Standing::Over {
-        let index = least_conn(candidates, standing)?;
-        return Some(Picked { index, reason: Reason::Limit });
+    let all_are = match standing {
+        Standing::Ready => None,
+        Standing::Over => Some(Reason::Limit),
+        Standing::Closed => Some(Reason::LeastConn),
+    };
+    if let Some(reason) = all_are {
+        return least_conn(candidates, standing).map(|index| Picked { index, reason });
     }
     match by_rule(how, prompt, candidates, standing, rng) {
         Some(index) => {

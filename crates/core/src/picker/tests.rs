@@ -75,6 +75,23 @@ fn a_peer_over_its_limit_is_picked_only_if_all_are() {
 }
 
 #[test]
+fn a_closed_peer_is_picked_only_if_all_are() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for text in ["least_work", "least_conn", "s1", "s1 pick=best"] {
+        let mut peers = [peer(1, 1, None), peer(8, 1, Some(0.0)), peer(0, 1, None)];
+        peers[0].known.standing = Standing::Closed;
+        peers[2].known.standing = Standing::Closed;
+        for open in [Standing::Ready, Standing::Over] {
+            peers[1].known.standing = open;
+            assert_eq!(pick(&how(text), 100, &mut peers, &mut rng).unwrap().index, 1);
+        }
+        peers[1].known.standing = Standing::Closed;
+        let picked = pick(&how(text), 100, &mut peers, &mut rng).unwrap();
+        assert_eq!(picked, Picked { index: 2, reason: Reason::LeastConn }, "least_conn over all");
+    }
+}
+
+#[test]
 fn without_a_score_above_zero_it_is_least_conn() {
     let mut rng = fastrand::Rng::with_seed(1);
     for text in ["s1", "s1 pick=best"] {
@@ -95,9 +112,9 @@ prop_compose! {
 
 prop_compose! {
     fn any_candidate()(conns: u64, weight: i64, effective_weight: i64, current_weight: i64,
-                       score in prop::option::of(prop::num::f64::ANY), fresh: bool, over: bool,
+                       score in prop::option::of(prop::num::f64::ANY), fresh: bool, standing in 0..3usize,
                        work in prop::option::of(any_work())) -> Candidate {
-        let standing = if over { Standing::Over } else { Standing::Ready };
+        let standing = [Standing::Ready, Standing::Over, Standing::Closed][standing];
         Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing, work } }
     }
 }

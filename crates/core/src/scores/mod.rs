@@ -7,7 +7,7 @@ use crate::algorithm::{Nodes, Params, Rule, Weights};
 use crate::board::{Board, InFlight, Sample};
 use crate::config::Balance;
 use crate::load::Load;
-use crate::picker::Known;
+use crate::picker::{Known, Standing};
 
 /// Which samples count.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +59,7 @@ impl Scores {
     }
 
     /// What is known of the peer at `index` of the group. Its score is None where no peer has fresh metrics that the
-    /// algorithm can use, and the median of the others' where only its own are not fresh.
+    /// algorithm can use and where its engine is closed, and the median of the others' where only its own are not fresh.
     pub fn get(&self, index: usize) -> Known {
         self.known.get(index).copied().unwrap_or_default()
     }
@@ -100,10 +100,15 @@ impl Scores {
         self.background.clear();
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
-            self.known.push(Known { fresh: sample.is_some(), ..Known::default() });
+            let closed = sample.is_some_and(|sample| sample.load.closed);
+            let standing = if closed { Standing::Closed } else { Standing::Ready };
+            self.known.push(Known { fresh: sample.is_some(), standing, ..Known::default() });
             self.background.push(sample.and_then(|sample| sample.background()).unwrap_or(0.0));
             if let Some(sample) = sample {
-                self.loads.push(sample.load);
+                // Asleep it looks idle, and the others would look busy beside it.
+                if !closed {
+                    self.loads.push(sample.load);
+                }
                 self.expires = self.expires.min(sample.at.saturating_add(at.stale).saturating_add(1));
             }
         }
@@ -123,7 +128,11 @@ impl Scores {
         let median = median(&mut self.sorted);
         let mut values = self.values.iter().copied();
         for known in &mut self.known {
-            known.score = if known.fresh { values.next() } else { median };
+            known.score = match (known.standing, known.fresh) {
+                (Standing::Closed, _) => None,
+                (_, true) => values.next(),
+                (_, false) => median,
+            };
         }
     }
 

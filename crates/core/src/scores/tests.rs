@@ -17,7 +17,7 @@ impl Pool {
     }
 
     fn report(&self, peer: usize, at: u64, waiting: Option<f64>, cache: Option<f64>) {
-        let load = Load { waiting, cache, running: None };
+        let load = Load { waiting, cache, ..Load::default() };
         let outcome = Outcome { at, took: 1, result: Ok((0, load)) };
         Board::open(&self.words).unwrap().publish(self.slots[peer].unwrap() as usize, &outcome);
     }
@@ -53,6 +53,23 @@ fn a_sample_grows_stale_without_a_new_one() {
     assert_eq!(pool.scores(&mut scores, cache_only, 1100), [Some(0.8), Some(0.6)]);
     assert_eq!(pool.scores(&mut scores, cache_only, 1101), [Some(0.6), Some(0.6)]);
     assert_eq!(pool.scores(&mut scores, cache_only, 1601), [None, None]);
+}
+
+#[test]
+fn a_closed_peer_has_no_score_and_is_not_compared_with() {
+    let pool = Pool::new(3);
+    let mut scores = Scores::with_capacity(3);
+    pool.report(0, 100, Some(4.0), Some(0.5));
+    pool.report(1, 100, Some(8.0), Some(0.5));
+    let load = Load { closed: true, waiting: Some(0.0), cache: Some(0.0), running: None };
+    let outcome = Outcome { at: 100, took: 1, result: Ok((0, load)) };
+    Board::open(&pool.words).unwrap().publish(pool.slots[2].unwrap() as usize, &outcome);
+    let waiting_only = "s1 waiting=1 cache=0";
+    assert_eq!(pool.scores(&mut scores, waiting_only, 200), [Some(1.0), Some(0.0), None]);
+    assert_eq!(scores.get(2).standing, Standing::Closed);
+    // Stale metrics close nobody.
+    pool.scores(&mut scores, waiting_only, 5000);
+    assert_eq!(scores.get(2).standing, Standing::Ready);
 }
 
 #[test]

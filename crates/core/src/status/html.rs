@@ -50,7 +50,7 @@ fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
     let cells = [
         escape(&server.server) + &marks.concat(),
         peer.engine.unwrap_or("–").into(),
-        format!("<span class=\"{0}\">{0}</span>", peer.state),
+        format!("<span class=\"{0}\">{0}</span>{1}", peer.state, if peer.closed { ", closed" } else { "" }),
         number(peer.age_ms.map(|ms| ms as f64), 0),
         number(peer.waiting, 0),
         number(peer.running, 0),

@@ -8,7 +8,7 @@ mod tests;
 use crate::board::{Board, Slot};
 use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::picker::Known;
+use crate::picker::{Known, Standing};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -134,6 +134,8 @@ pub struct Peer {
     pub engine: Option<&'static str>,
     /// `fresh`, `stale` (its last sample is too old) or `unknown` (there never was one).
     pub state: &'static str,
+    /// Whether the engine says that it serves no requests now.
+    pub closed: bool,
     /// The age of the sample in ms.
     pub age_ms: Option<u64>,
     /// Requests queued in the engine.
@@ -206,6 +208,7 @@ impl Peer {
                 (Some(_), true) => "fresh",
                 (Some(_), false) => "stale",
             },
+            closed: known.standing == Standing::Closed,
             age_ms: sample.map(|sample| sample.age(now)),
             waiting: load.waiting,
             running: load.running,

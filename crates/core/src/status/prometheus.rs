@@ -11,6 +11,7 @@ const FAMILIES: &[Family] = &[
     ("running", "gauge", "Requests being executed by the engine.", |p| p.running),
     ("cache_usage_ratio", "gauge", "KV-cache use of the engine, 0 to 1.", |p| p.cache),
     ("fresh", "gauge", "Whether the engine's metrics are fresh.", |p| Some(f64::from(p.state == "fresh"))),
+    ("closed", "gauge", "Whether the engine says that it serves no requests.", |p| Some(f64::from(p.closed))),
     ("sample_age_seconds", "gauge", "Age of the last good metrics.", |p| p.age_ms.map(|ms| ms as f64 / 1e3)),
     ("in_flight", "gauge", "Requests of this nginx at the server.", |p| Some(p.in_flight as f64)),
     ("score", "gauge", "The algorithm's score.", |p| p.score),

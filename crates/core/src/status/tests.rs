@@ -9,7 +9,7 @@ fn status(name: &str) -> Status {
     let words: Vec<_> = (0..shape.words().unwrap()).map(|_| AtomicU64::new(0)).collect();
     let board = Board::format(&words, shape).unwrap();
     let slot = board.claim(5, 0, 0).unwrap();
-    let load = Load { waiting: Some(4.0), running: Some(2.0), cache: None };
+    let load = Load { waiting: Some(4.0), running: Some(2.0), ..Load::default() };
     board.publish(slot, &Outcome { at: 900, took: 1500, result: Ok((0, load)) });
     board.publish(slot, &Outcome { at: 950, took: 9000, result: Err(Fault::ALL[0].index()) });
     board.slot(slot).unwrap().ttft().add(80_000);

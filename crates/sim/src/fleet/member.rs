@@ -85,6 +85,7 @@ impl Member {
             waiting: Some(self.node.waiting() as f64),
             running: Some(self.node.running() as f64),
             cache: Some(self.node.kv_use()),
+            closed: false,
         }
     }
 }

@@ -133,7 +133,7 @@ fn the_modules_reader_understands_every_form() {
         let mut scrape = Scrape::new(Choice::Auto { remembered: None });
         scrape.feed(page(form, true).as_bytes()).expect("a good page");
         let reading = scrape.finish().expect("a good page");
-        let load = Load { waiting: Some(3.0), running: Some(4.0), cache };
+        let load = Load { waiting: Some(3.0), running: Some(4.0), cache, closed: false };
         assert_eq!((reading.engine.name, reading.load, reading.flaw), (engine, load, None), "{form:?}");
     }
 }

@@ -1,0 +1,141 @@
+//! What engines answer, and what is read of it.
+
+use super::*;
+use crate::load::Load;
+
+/// An answer: of which engine, the body, and what that says of waiting, running and cache.
+type Answer = (&'static str, &'static str, [Option<f64>; 3]);
+
+macro_rules! body {
+    ($name:literal) => {
+        include_str!(concat!("../../corpus/", $name, ".prom"))
+    };
+}
+
+/// One for each engine, at least. Those of vLLM and llama.cpp were taken from the engines themselves. The others want
+/// accelerators that are not at hand; their bodies were written by hand, with the names, help texts and labels that
+/// the engine's documentation or source has:
+///
+/// - SGLang 0.5: its documentation of production metrics, and `SchedulerMetricsCollector`
+/// - TGI 3: `docs/source/reference/metrics.md`, written as the exporter of its router writes
+/// - trtllm-serve 1.2: `tensorrt_llm/metrics/collector.py`
+/// - Triton: the section "Triton Metrics" of the TensorRT-LLM backend's README, here with two models
+/// - LMDeploy 0.10: `lmdeploy/metrics/loggers.py`, here with two ranks
+/// - MindIE 2.1: the page on the metrics interface in Prometheus' form
+/// - NIM for LLMs 1: the page "Observability"
+const ANSWERS: &[Answer] = &[
+    ("vllm", body!("vllm-0.32-loaded"), [Some(4.0), Some(4.0), Some(0.4040404040404041)]),
+    ("vllm", body!("vllm-0.32-idle"), [Some(0.0); 3]),
+    ("llamacpp", body!("llamacpp-loaded"), [Some(8.0), Some(4.0), None]),
+    ("llamacpp", body!("llamacpp-idle"), [Some(0.0), Some(0.0), None]),
+    ("sglang", body!("sglang-documented"), [Some(17.0), Some(6.0), Some(0.28)]),
+    ("tgi", body!("tgi-documented"), [Some(7.0), Some(12.0), None]),
+    ("trtllm", body!("trtllm-documented"), [Some(5.0), Some(9.0), Some(0.625)]),
+    ("triton", body!("triton-documented"), [Some(4.0), Some(10.0), Some(0.375)]),
+    ("lmdeploy", body!("lmdeploy-documented"), [Some(2.0), Some(9.0), Some(0.75)]),
+    ("mindie", body!("mindie-documented"), [Some(4.0), Some(16.0), Some(0.3)]),
+    ("nim", body!("nim-documented"), [Some(1.0), Some(21.0), Some(0.0625)]),
+];
+
+fn read(choice: Choice, body: &str) -> Result<Reading, crate::fault::Fault> {
+    let mut scrape = Scrape::new(choice);
+    // In small pieces, so that reading stops as early as it can.
+    for piece in body.as_bytes().chunks(64) {
+        if scrape.feed(piece)? == Progress::Enough {
+            break;
+        }
+    }
+    scrape.finish()
+}
+
+#[test]
+fn every_engine_is_found_by_its_own_answer_and_read_right() {
+    for &engine in ALL {
+        let answers: Vec<_> = ANSWERS.iter().filter(|(name, ..)| *name == engine.name).collect();
+        assert!(!answers.is_empty(), "no answer of {engine:?}");
+        for (_, body, [waiting, running, cache]) in answers {
+            let load = Load { waiting: *waiting, running: *running, cache: *cache, closed: false };
+            let expected = Ok(Reading { engine, load, flaw: None });
+            assert_eq!(read(Choice::Auto { remembered: None }, body), expected);
+            assert_eq!(read(Choice::Named(engine), body), expected);
+            for &before in ALL {
+                let remembered = Choice::Auto { remembered: Some(before) };
+                let reading = read(remembered, body).unwrap();
+                // Where two share names, what was remembered is taken while any of them is there.
+                assert!(reading.engine == engine || shares_names(before, engine), "{before:?}, {engine:?}");
+            }
+        }
+    }
+}
+
+fn shares_names(one: &Engine, other: &Engine) -> bool {
+    let names = |engine: &'static Engine| {
+        Signal::ALL.into_iter().flat_map(move |signal| engine.source(signal).families.iter().map(|f| f.name))
+    };
+    let (one, other) = (Engine::named(one.name).unwrap(), Engine::named(other.name).unwrap());
+    one != other && names(one).any(|name| names(other).any(|theirs| theirs == name))
+}
+
+#[test]
+fn an_engine_is_asked_where_it_reports() {
+    assert_eq!(paths(), ["/metrics", "/prometheus/metrics", "/v1/metrics"]);
+    let ports: Vec<_> = ALL.iter().filter_map(|engine| engine.port.map(|port| (engine.name, port))).collect();
+    assert_eq!(ports, [("triton", 8002)]);
+}
+
+#[test]
+fn mindie_may_report_per_cent() {
+    let cache = |value: &str| {
+        let body = body!("mindie-documented").replace("usage_perc{model_name=\"m\"} 0.3", value);
+        read(Choice::Auto { remembered: None }, &body).unwrap().load.cache
+    };
+    assert_eq!(cache("usage_perc{model_name=\"m\"} 1"), Some(1.0));
+    assert_eq!(cache("usage_perc{model_name=\"m\"} 30"), Some(0.3));
+    assert_eq!(cache("usage_perc{model_name=\"m\"} 100"), Some(1.0));
+}
+
+#[test]
+fn a_vllm_that_sleeps_is_closed() {
+    let awake = "sleep_state=\"awake\"} 1.0";
+    let asleep = body!("vllm-0.32-idle").replace(awake, &awake.replace("1.0", "0.0"));
+    assert_ne!(asleep, body!("vllm-0.32-idle"));
+    let load = |body: &str| read(Choice::Auto { remembered: None }, body).unwrap().load;
+    assert!(load(&asleep).closed);
+    // One rank of two: what goes there hangs.
+    let lines = |states: [&str; 2]| {
+        let state = |(rank, state)| {
+            format!("vllm:engine_sleep_state{{engine=\"{rank}\",sleep_state=\"awake\"}} {state}\n")
+        };
+        "vllm:num_requests_waiting 1\n".to_owned()
+            + &states.into_iter().enumerate().map(state).collect::<String>()
+    };
+    assert!(load(&lines(["1.0", "0.0"])).closed);
+    assert!(!load(&lines(["1.0", "1.0"])).closed);
+    assert!(!load(&lines(["1.0", "NaN"])).closed, "unknown is not asleep");
+    // The state may stand behind all signals.
+    let last = body!("vllm-0.32-idle").lines().filter(|line| !line.contains("sleep_state"));
+    let last = last.collect::<Vec<_>>().join("\n") + "\n" + &lines(["0.0", "0.0"])[28..];
+    assert!(load(&last).closed);
+}
+
+/// The row of an engine in the page of the directive.
+fn row(engine: &Engine) -> String {
+    let families = |signal| match engine.source(signal).families {
+        [] => "–".to_owned(),
+        families => families.iter().map(|family| format!("`{family}`")).collect::<Vec<_>>().join(", "),
+    };
+    let [waiting, running, cache] = Signal::ALL.map(families);
+    let port = engine.port.map_or(String::new(), |port| format!(", port {port}"));
+    format!(
+        "| `{}` | {} | {waiting} | {running} | {cache} | `{}`{port} |",
+        engine.name, engine.title, engine.path
+    )
+}
+
+#[test]
+fn the_page_of_the_directive_has_the_table() {
+    let page = include_str!("../../../../docs/directives/tblb_metrics.md");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let expected: Vec<String> = ALL.iter().map(|engine| row(engine)).collect();
+    assert_eq!(rows, expected, "the rows should be:\n{}", expected.join("\n"));
+}
