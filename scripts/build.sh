@@ -8,6 +8,8 @@
 . "$(dirname "$0")/environment.sh"
 # shellcheck source=scripts/choose-nginx.sh
 . scripts/choose-nginx.sh
+# shellcheck source=scripts/nginx-source.sh
+. scripts/nginx-source.sh
 find_rust || fail "no Rust $(rust_minimum) or newer: make setup"
 
 options=(-p tblb --profile "${PROFILE:-release}")
@@ -24,7 +26,12 @@ check_loading() {
 }
 
 choose_nginx "${1:-}"
-[ "$version" != vendored ] || options+=(--features vendored)
+mkdir -p "$directory"
+if [ "$version" = vendored ]; then
+    options+=(--features vendored)
+elif [ -z "${NGINX_SOURCE_DIR:-}" ]; then
+    configure_installed_nginx "$version" "$directory"
+fi
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR CARGO_TARGET_DIR=$directory/cargo
 
 if [ "${2:-}" = lint ]; then

@@ -1,9 +1,6 @@
 # shellcheck shell=bash
 # Read by the scripts that build, test and install, after environment.sh: which nginx it is for.
 
-# shellcheck source=scripts/nginx-source.sh
-. scripts/nginx-source.sh
-
 # shellcheck disable=SC2034 # read by the scripts that read this one
 module=ngx_http_upstream_tblb_module.so
 
@@ -31,15 +28,13 @@ use_installed_nginx() {
     nginx=$(command -v nginx) || fail "nginx is not installed: make setup"
     version=$(installed_nginx_version)
     directory=$PWD/target/nginx-$version
-    mkdir -p "$directory"
-    configure_installed_nginx "$version" "$directory"
 }
 
 # nginx_says OPTION: what the chosen nginx prints for -v or -V, on standard error.
 nginx_says() { "$nginx" "$1" 2>&1; }
 
-# choose_nginx installed|vendored sets version, nginx (its binary, which may be absent), directory (where all that is
-# made for it goes) and what nginx-sys reads.
+# choose_nginx installed|vendored sets version, nginx (its binary, which may be absent) and directory (where all that
+# is made for it goes); and what nginx-sys reads, except for the installed nginx, which nginx-source.sh looks after.
 choose_nginx() {
     case $1 in
     vendored) use_vendored_nginx ;;

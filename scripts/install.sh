@@ -47,15 +47,29 @@ enable_module() {
     say "enabled:   $enabled"
 }
 
+# remove_empty DIRECTORY: and those above that are then empty, as install made them. A package's own stays.
+remove_empty() {
+    local made=$1
+    while ! dpkg-query -S "$made" >/dev/null 2>&1 && run rmdir "$made" 2>/dev/null; do
+        made=$(dirname "$made")
+    done
+}
+
+remove_all() {
+    local file
+    for file in "$enabled" "$available" "$modules_dir/$module"; do
+        run rm -f "$file"
+        remove_empty "$(dirname "$file")"
+    done
+    say "removed:   $modules_dir/$module"
+}
+
 case ${1:-} in
 install)
     install_module
     enable_module
     say "A running nginx takes it after a restart; on a reload it keeps the module it has."
     ;;
-uninstall)
-    run rm -f "$enabled" "$available" "$modules_dir/$module"
-    say "removed:   $modules_dir/$module"
-    ;;
+uninstall) remove_all ;;
 *) fail "install.sh: neither install nor uninstall" ;;
 esac

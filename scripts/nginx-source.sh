@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Read by build.sh after environment.sh: the source of the installed nginx, configured as that nginx was.
+# Read by build.sh after choose-nginx.sh: the source of the installed nginx, configured as that nginx was.
 
 # get_source_package VERSION DIRECTORY: unpacks the source package of the installed nginx, by apt but with lists
 # and settings of its own, so that it needs no root and leaves the system's as they are.
