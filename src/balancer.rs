@@ -206,7 +206,7 @@ fn choose(
         return Some((found.place, Picked { index: 0, reason: Reason::LeastConn }));
     }
     gather(&mut locked, data, group, now);
-    let picked = picker::pick(&conf.block.balance, data.prompt, &mut group.candidates, rng)?;
+    let picked = picker::pick(&conf.block, data.prompt, &mut group.candidates, rng)?;
     for (candidate, choice) in group.candidates.iter().zip(&group.choices) {
         // SAFETY: the list is locked since the addresses were taken.
         let peer = unsafe { &mut *choice.peer };

@@ -56,11 +56,6 @@ impl UpstreamConf {
     pub fn peer_key(&self, name: &[u8]) -> u64 {
         board::key(&[self.name.as_bytes(), name])
     }
-
-    /// The age in ms above which a sample counts no more.
-    pub fn stale_ms(&self) -> u64 {
-        self.block.metrics.as_ref().map_or(0, |metrics| metrics.stale.as_millis() as u64)
-    }
 }
 
 /// The configuration of a location.

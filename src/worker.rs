@@ -107,8 +107,8 @@ impl Group {
         let now = clock::now_ms();
         self.follow(upstream, list, board, now);
         let Some(board) = board else { return };
-        let at = Freshness { now, stale: upstream.stale_ms() };
-        self.scores.refresh(&upstream.block.balance, board, upstream.number, &self.slots, at);
+        let at = Freshness { now, stale: upstream.block.stale_ms() };
+        self.scores.refresh(&upstream.block, board, upstream.number, &self.slots, at);
     }
 }
 

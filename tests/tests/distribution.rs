@@ -261,7 +261,7 @@ fn stale_metrics_count_no_more() {
     state_of(&nodes[2], "stale");
     let status = nginx.status();
     let peer = status.peer("llm", &nodes[2].name());
-    assert_eq!(peer.number("score"), Some(0.6), "the median, the lower one of two");
+    assert_eq!(peer.number("score"), Some(0.6), "by the median, the larger one of two loads");
     assert!(peer.number("age_ms").is_some_and(|age| age > 1200.0), "{peer:?}");
     assert_eq!(peer.number("cache"), Some(0.8), "what was known last is shown");
     let answers = ask(&nginx, 300);

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::sync::atomic::AtomicU64;
 use tblb_core::algorithm;
 use tblb_core::board::{Board, Outcome, Shape};
-use tblb_core::config::Balance;
+use tblb_core::config::Block;
 use tblb_core::engine::{Choice, Progress, Scrape};
 use tblb_core::load::Load;
 use tblb_core::picker::{self, Candidate, Known, Pick, Standing};
@@ -35,7 +35,7 @@ fn picks(c: &mut Criterion) {
             b.iter(|| picker::least_conn(black_box(&mut peers), Standing::Ready))
         });
         for (name, _) in Pick::ALL {
-            let Ok(how) = Balance::parse(&["s1", &format!("pick={name}")]) else { continue };
+            let Ok(how) = Block::parse(&format!("tblb s1 pick={name}")) else { continue };
             group.bench_function(BenchmarkId::new(name, n), |b| {
                 b.iter(|| picker::pick(&how, 100, black_box(&mut peers), &mut rng));
             });
@@ -59,7 +59,7 @@ fn rescoring(c: &mut Criterion) {
             board.publish(*slot as usize, &Outcome { at: 1, took: 1, result: Ok((0, load)) });
         }
         for algorithm in algorithm::ALL {
-            let Ok(how) = Balance::parse(&[algorithm.name]) else { continue };
+            let Ok(how) = Block::parse(&format!("tblb {}", algorithm.name)) else { continue };
             let mut scores = Scores::with_capacity(n);
             group.bench_function(BenchmarkId::new(algorithm.name, n), |b| {
                 b.iter(|| {

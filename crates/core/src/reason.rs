@@ -11,6 +11,8 @@ pub enum Reason {
     Stale,
     /// By least_conn: all peers are over a limit.
     Limit,
+    /// By least_conn: `tblb_bypass` says so.
+    Bypass,
     /// The upstream has one peer.
     Single,
 }
@@ -23,6 +25,7 @@ impl Reason {
             Reason::LeastConn => "least_conn",
             Reason::Stale => "stale",
             Reason::Limit => "limit",
+            Reason::Bypass => "bypass",
             Reason::Single => "single",
         }
     }

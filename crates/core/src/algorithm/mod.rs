@@ -28,6 +28,8 @@ mod weights;
 pub use least_work::Work;
 pub use weights::{Params, Weights};
 
+use crate::load::Signal;
+
 /// Every algorithm that a `tblb` directive can name.
 pub static ALL: &[&Algorithm] = &[
     &least_work::ALGORITHM,
@@ -131,6 +133,15 @@ impl Nodes {
         self.waiting.push(waiting);
         self.cache.push(cache);
         self.running.push(running);
+    }
+
+    /// The column of a signal.
+    pub fn column(&mut self, signal: Signal) -> &mut Vec<f64> {
+        match signal {
+            Signal::Waiting => &mut self.waiting,
+            Signal::Running => &mut self.running,
+            Signal::Cache => &mut self.cache,
+        }
     }
 
     /// How many nodes there are.

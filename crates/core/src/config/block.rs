@@ -99,6 +99,12 @@ impl Block {
         self.has(METHOD)
     }
 
+    /// The age in ms above which a sample counts no more.
+    pub fn stale_ms(&self) -> u64 {
+        let Some(metrics) = &self.metrics else { return 0 };
+        metrics.stale.map_or(u64::MAX, |stale| u64::try_from(stale.as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn has(&self, name: &str) -> bool {
         self.given.contains(&name)
     }

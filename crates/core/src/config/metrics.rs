@@ -21,8 +21,8 @@ pub struct Metrics {
     pub interval: Duration,
     /// For a whole poll: connect, header and body.
     pub timeout: Duration,
-    /// The age at which a sample is used no more.
-    pub stale: Duration,
+    /// The age at which a sample is used no more; None to use the last one for ever.
+    pub stale: Option<Duration>,
     /// The path, None for the engine's own.
     pub path: Option<String>,
     /// The port, None for the engine's own or else the peer's; see [`Metrics::port`].
@@ -74,7 +74,7 @@ impl Default for Metrics {
             engine: None,
             interval,
             timeout: Duration::from_secs(1),
-            stale: stale_after(interval),
+            stale: Some(stale_after(interval)),
             path: None,
             port: None,
             scheme: Scheme::Http,
@@ -101,11 +101,12 @@ impl Metrics {
         let mut stale = None;
         for word in words {
             match parameter(word, &PARAMETERS)? {
-                ("stale", value) => stale = Some(time(word, value, SHORTEST, LONGEST)?),
+                ("stale", "off") => stale = Some(None),
+                ("stale", value) => stale = Some(Some(time(word, value, SHORTEST, LONGEST)?)),
                 (name, value) => metrics.set(word, name, value)?,
             }
         }
-        metrics.stale = stale.unwrap_or_else(|| stale_after(metrics.interval));
+        metrics.stale = stale.unwrap_or_else(|| Some(stale_after(metrics.interval)));
         Ok(Some(metrics))
     }
 

@@ -17,7 +17,7 @@ fn defaults() {
     assert_eq!(default.params.weights, Weights { waiting: 0.1, cache: 0.9, running: 0.0 });
     assert_eq!(default.pick, Pick::Random);
     let polled = metrics("").unwrap().unwrap();
-    assert_eq!((polled.interval, polled.stale), (Duration::from_secs(1), Duration::from_secs(3)));
+    assert_eq!((polled.interval, polled.stale), (Duration::from_secs(1), Some(Duration::from_secs(3))));
 }
 
 #[test]
@@ -37,8 +37,9 @@ fn parameters() {
     let m =
         metrics("engine=vllm interval=250ms timeout=100ms path=/m port=9000 scheme=https").unwrap().unwrap();
     assert_eq!((m.engine.unwrap().name, m.port, m.scheme), ("vllm", Some(9000), Scheme::Https));
-    assert_eq!(m.stale, Duration::from_secs(2), "at least 2 s");
-    assert_eq!(metrics("stale=10s").unwrap().unwrap().stale, Duration::from_secs(10));
+    assert_eq!(m.stale, Some(Duration::from_secs(2)), "at least 2 s");
+    assert_eq!(metrics("stale=10s").unwrap().unwrap().stale, Some(Duration::from_secs(10)));
+    assert_eq!(metrics("stale=off interval=10s").unwrap().unwrap().stale, None);
     assert_eq!(metrics("off").unwrap(), None);
     let port = |text| metrics(text).unwrap().unwrap().port();
     assert_eq!(

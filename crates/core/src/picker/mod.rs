@@ -12,7 +12,7 @@ mod tests;
 pub use least_conn::least_conn;
 
 use crate::algorithm::{Rule, Work};
-use crate::config::Balance;
+use crate::config::{Balance, Block};
 use crate::reason::Reason;
 
 /// One peer that may be picked: up, not tried yet for this request, and under its max_conns.
@@ -83,11 +83,16 @@ pub struct Picked {
 /// Picks among `candidates` for a request with a prompt of so many tokens; None if there are no candidates. If the
 /// algorithm has nothing to go by, it is least_conn.
 pub fn pick(
-    how: &Balance,
+    block: &Block,
     prompt: u32,
     candidates: &mut [Candidate],
     rng: &mut fastrand::Rng,
 ) -> Option<Picked> {
+    if block.bypass {
+        candidates.iter_mut().for_each(|c| c.known.standing = Standing::Ready);
+        let index = least_conn(candidates, Standing::Ready)?;
+        return Some(Picked { index, reason: Reason::Bypass });
+    }
     let standing = candidates.iter().map(|c| c.known.standing).min()?;
     let all_are = match standing {
         Standing::Ready => None,
@@ -97,7 +102,7 @@ pub fn pick(
     if let Some(reason) = all_are {
         return least_conn(candidates, standing).map(|index| Picked { index, reason });
     }
-    match by_rule(how, prompt, candidates, standing, rng) {
+    match by_rule(&block.balance, prompt, candidates, standing, rng) {
         Some(index) => {
             let fresh = candidates.get(index).is_some_and(|c| c.known.fresh);
             Some(Picked { index, reason: if fresh { Reason::Score } else { Reason::Stale } })

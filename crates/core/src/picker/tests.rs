@@ -12,8 +12,8 @@ fn peer(conns: u64, weight: i64, score: Option<f64>) -> Candidate {
     }
 }
 
-fn how(text: &str) -> Balance {
-    Balance::parse(&text.split(' ').collect::<Vec<_>>()).unwrap()
+fn how(text: &str) -> Block {
+    Block::parse(&format!("tblb {text}")).unwrap()
 }
 
 #[test]
@@ -92,6 +92,18 @@ fn a_closed_peer_is_picked_only_if_all_are() {
 }
 
 #[test]
+fn under_bypass_it_is_least_conn_over_all() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for text in ["least_conn; tblb_bypass on", "s1; tblb_bypass on", "s1 pick=best; tblb_bypass on"] {
+        let mut peers = [peer(2, 1, Some(0.9)), peer(1, 1, Some(0.1)), peer(3, 1, Some(0.5))];
+        peers[1].known.standing = Standing::Over;
+        let picked = pick(&how(text), 100, &mut peers, &mut rng).unwrap();
+        assert_eq!(picked, Picked { index: 1, reason: Reason::Bypass });
+    }
+    assert_eq!(pick(&how("s1; tblb_bypass on"), 100, &mut [], &mut rng), None);
+}
+
+#[test]
 fn without_a_score_above_zero_it_is_least_conn() {
     let mut rng = fastrand::Rng::with_seed(1);
     for text in ["s1", "s1 pick=best"] {
@@ -125,7 +137,7 @@ proptest! {
         let mut rng = fastrand::Rng::with_seed(seed);
         for algorithm in crate::algorithm::ALL {
             for pick_by in ["pick=random", "pick=best"] {
-                let how = Balance::parse(&[algorithm.name, pick_by]).unwrap();
+                let how = how(&format!("{} {pick_by}", algorithm.name));
                 let picked = pick(&how, 100, &mut peers, &mut rng).unwrap();
                 let standing = |c: &Candidate| c.known.standing;
                 prop_assert_eq!(peers.get(picked.index).map(standing), peers.iter().map(standing).min());

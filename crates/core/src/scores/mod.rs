@@ -1,13 +1,15 @@
 //! The scores of the peers of one group (the primary or the backup servers of an upstream), kept by each worker
 //! and made anew when metrics change or grow stale, so that a pick only looks them up.
 
+mod typical;
 mod work;
 
 use crate::algorithm::{Nodes, Params, Rule, Weights};
 use crate::board::{Board, InFlight, Sample};
-use crate::config::Balance;
-use crate::load::Load;
+use crate::config::{Balance, Block, Limit};
+use crate::load::{Load, Signal};
 use crate::picker::{Known, Standing};
+use typical::Typical;
 
 /// Which samples count.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +29,14 @@ pub struct Scores {
     version: Option<u64>,
     /// When a sample grows stale and they must be made anew though the version stays, in ms.
     expires: u64,
-    /// The loads of the fresh peers, and room to compute in.
+    /// What each peer that is not closed reports, or is taken to.
     loads: Vec<Load>,
+    /// The requests of others at each peer, or what they are taken to be; None if no peer says.
+    background: Vec<Option<f64>>,
+    /// Room to compute in.
     nodes: Nodes,
     values: Vec<f64>,
     sorted: Vec<f64>,
-    /// Requests of others at each peer, and room to add up our own.
-    background: Vec<f64>,
     in_flight: Vec<InFlight>,
 }
 
@@ -45,10 +48,10 @@ impl Scores {
             version: None,
             expires: 0,
             loads: Vec::with_capacity(n),
+            background: Vec::with_capacity(n),
             nodes: Nodes::with_capacity(n),
             values: Vec::with_capacity(n),
             sorted: Vec::with_capacity(n),
-            background: Vec::with_capacity(n),
             in_flight: Vec::with_capacity(n),
         }
     }
@@ -59,23 +62,24 @@ impl Scores {
     }
 
     /// What is known of the peer at `index` of the group. Its score is None where no peer has fresh metrics that the
-    /// algorithm can use and where its engine is closed, and the median of the others' where only its own are not fresh.
+    /// algorithm can use and where its engine is closed; where only its own are not fresh it is taken to be a typical one
+    /// of the others.
     pub fn get(&self, index: usize) -> Known {
         self.known.get(index).copied().unwrap_or_default()
     }
 
-    /// Brings up to date what a pick of the algorithm needs. `slots` are those of the group's peers, None for a peer that
-    /// has none.
+    /// Brings up to date what a pick of the algorithm needs. `slots` are those of the group's peers, None for a peer
+    /// that has none.
     pub fn refresh(
         &mut self,
-        how: &Balance,
+        block: &Block,
         board: &Board,
         upstream: usize,
         slots: &[Option<u32>],
         at: Freshness,
     ) {
-        self.follow_metrics(how, board, upstream, slots, at);
-        if matches!(how.algorithm.rule, Rule::LeastWork) {
+        self.follow_metrics(block, board, upstream, slots, at);
+        if matches!(block.balance.algorithm.rule, Rule::LeastWork) {
             self.follow_work(board, slots);
         }
     }
@@ -83,7 +87,7 @@ impl Scores {
     /// Makes the scores anew if the metrics of `upstream` changed or grew stale.
     fn follow_metrics(
         &mut self,
-        how: &Balance,
+        block: &Block,
         board: &Board,
         upstream: usize,
         slots: &[Option<u32>],
@@ -100,79 +104,76 @@ impl Scores {
         self.background.clear();
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
-            let closed = sample.is_some_and(|sample| sample.load.closed);
-            let standing = if closed { Standing::Closed } else { Standing::Ready };
-            self.known.push(Known { fresh: sample.is_some(), standing, ..Known::default() });
-            self.background.push(sample.and_then(|sample| sample.background()).unwrap_or(0.0));
+            let known = known_of(sample, &block.limit);
+            // Asleep it looks idle, and the others would look busy beside it.
+            let open = sample.filter(|_| known.standing != Standing::Closed);
+            if known.standing != Standing::Closed {
+                self.loads.push(sample.map(|sample| sample.load).unwrap_or_default());
+            }
+            self.known.push(known);
+            self.background.push(open.and_then(|sample| sample.background()));
             if let Some(sample) = sample {
-                // Asleep it looks idle, and the others would look busy beside it.
-                if !closed {
-                    self.loads.push(sample.load);
-                }
                 self.expires = self.expires.min(sample.at.saturating_add(at.stale).saturating_add(1));
             }
         }
-        self.score(how);
+        let typical = Typical::of(&self.loads, &self.background, &mut self.sorted);
+        self.complete(&typical, board, slots);
+        self.score(&block.balance, &typical);
     }
 
-    /// Scores the fresh peers among themselves and gives the others the median.
-    fn score(&mut self, how: &Balance) {
-        let Some(params) = self.fill(&how.params) else { return };
+    /// Puts down what the peers without fresh metrics are taken to report.
+    fn complete(&mut self, typical: &Typical, board: &Board, slots: &[Option<u32>]) {
+        let open = self.known.iter().zip(slots).filter(|(known, _)| known.standing != Standing::Closed);
+        for (load, (known, slot)) in self.loads.iter_mut().zip(open) {
+            if !known.fresh {
+                let own = slot.map_or(0, |slot| board.in_flight(slot as usize).active);
+                *load = typical.with(own as f64);
+            }
+        }
+        self.background.iter_mut().for_each(|known| *known = known.or(typical.background));
+    }
+
+    /// Scores the peers that are not closed.
+    fn score(&mut self, how: &Balance, typical: &Typical) {
+        let Some(params) = usable(&how.params, &typical.load) else { return };
+        for signal in Signal::ALL {
+            // What a peer does not report is taken to be the median of those that do.
+            let missing = typical.load.get(signal).unwrap_or(0.0);
+            let column = self.nodes.column(signal);
+            column.clear();
+            column.extend(self.loads.iter().map(|load| load.get(signal).unwrap_or(missing)));
+        }
         self.values.clear();
         self.values.resize(self.loads.len(), 0.0);
-        if !how.algorithm.score(&params, &mut self.nodes, &mut self.values) {
-            return;
+        if how.algorithm.score(&params, &mut self.nodes, &mut self.values) {
+            let open = self.known.iter_mut().filter(|known| known.standing != Standing::Closed);
+            open.zip(&self.values).for_each(|(known, value)| known.score = Some(*value));
         }
-        self.sorted.clear();
-        self.sorted.extend(&self.values);
-        let median = median(&mut self.sorted);
-        let mut values = self.values.iter().copied();
-        for known in &mut self.known {
-            known.score = match (known.standing, known.fresh) {
-                (Standing::Closed, _) => None,
-                (_, true) => values.next(),
-                (_, false) => median,
-            };
-        }
-    }
-
-    /// Fills the columns: what a peer does not report is taken to be the median of those that do; a signal that
-    /// none reports loses its weight to the others. None if no signal with a weight is left.
-    fn fill(&mut self, params: &Params) -> Option<Params> {
-        let Scores { loads, nodes, sorted, .. } = self;
-        let mut known = |weight: f64, column: &mut Vec<f64>, read: fn(&Load) -> Option<f64>| {
-            if fill_column(loads, column, sorted, read) { weight } else { 0.0 }
-        };
-        let given = params.weights;
-        let left = Weights {
-            waiting: known(given.waiting, &mut nodes.waiting, |load| load.waiting),
-            cache: known(given.cache, &mut nodes.cache, |load| load.cache),
-            running: known(given.running, &mut nodes.running, |load| load.running),
-        };
-        let weights = if left == given { given } else { left.rescaled(given.sum()) };
-        (left.sum() > 0.0).then_some(Params { weights, ..*params })
     }
 }
 
-/// Reads one signal of all peers into a column; false, and all 0, if none reports it.
-fn fill_column(
-    loads: &[Load],
-    column: &mut Vec<f64>,
-    sorted: &mut Vec<f64>,
-    read: fn(&Load) -> Option<f64>,
-) -> bool {
-    sorted.clear();
-    sorted.extend(loads.iter().filter_map(read));
-    let typical = median(sorted);
-    column.clear();
-    column.extend(loads.iter().map(|load| read(load).or(typical).unwrap_or(0.0)));
-    typical.is_some()
+/// What a sample tells before the scores are known. Without one a peer is over no limit.
+fn known_of(sample: Option<Sample>, limit: &Limit) -> Known {
+    let standing = match sample.map(|sample| sample.load) {
+        Some(load) if load.closed => Standing::Closed,
+        Some(load) if limit.is_exceeded_by(&load) => Standing::Over,
+        _ => Standing::Ready,
+    };
+    Known { fresh: sample.is_some(), standing, ..Known::default() }
 }
 
-/// The median, the lower one of two; None of nothing. Sorts in place.
-fn median(values: &mut [f64]) -> Option<f64> {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied()
+/// The parameters where only the signals of `typical` are known: one that no peer reports loses its weight to the
+/// others. None if none with a weight is left.
+fn usable(params: &Params, typical: &Load) -> Option<Params> {
+    let given = params.weights;
+    let left = |signal, weight| if typical.get(signal).is_some() { weight } else { 0.0 };
+    let left = Weights {
+        waiting: left(Signal::Waiting, given.waiting),
+        cache: left(Signal::Cache, given.cache),
+        running: left(Signal::Running, given.running),
+    };
+    let weights = if left == given { given } else { left.rescaled(given.sum()) };
+    (left.sum() > 0.0).then_some(Params { weights, ..*params })
 }
 
 /// The sample of a slot unless it is stale.

@@ -17,13 +17,16 @@ impl Pool {
     }
 
     fn report(&self, peer: usize, at: u64, waiting: Option<f64>, cache: Option<f64>) {
-        let load = Load { waiting, cache, ..Load::default() };
+        self.report_load(peer, at, Load { waiting, cache, ..Load::default() });
+    }
+
+    fn report_load(&self, peer: usize, at: u64, load: Load) {
         let outcome = Outcome { at, took: 1, result: Ok((0, load)) };
         Board::open(&self.words).unwrap().publish(self.slots[peer].unwrap() as usize, &outcome);
     }
 
     fn scores(&self, scores: &mut Scores, text: &str, now: u64) -> Vec<Option<f64>> {
-        let how = Balance::parse(&text.split(' ').collect::<Vec<_>>()).unwrap();
+        let how = Block::parse(&format!("tblb {text}")).unwrap();
         let board = Board::open(&self.words).unwrap();
         scores.refresh(&how, &board, 0, &self.slots, Freshness { now, stale: 1000 });
         (0..self.slots.len()).map(|i| scores.get(i).score).collect()
@@ -87,4 +90,61 @@ fn a_signal_that_nobody_reports_loses_its_weight() {
     );
     scores.forget();
     assert_eq!(pool.scores(&mut scores, "least_conn", 100), [None, None]);
+}
+
+#[test]
+fn a_peer_is_over_a_limit_by_its_own_fresh_metrics_only() {
+    let pool = Pool::new(4);
+    let mut scores = Scores::with_capacity(4);
+    for (peer, running) in [(0, 200.0), (1, 201.0), (2, 300.0)] {
+        pool.report_load(peer, 100, Load { running: Some(running), ..Load::default() });
+    }
+    pool.report_load(2, 1000, Load { running: Some(1000.0), ..Load::default() });
+    for text in ["least_conn; tblb_limit waiting=0 running=200", "s2; tblb_limit running=200"] {
+        scores.forget();
+        pool.scores(&mut scores, text, 200);
+        let standings = [0, 1, 2, 3].map(|i| scores.get(i).standing);
+        assert_eq!(standings, [Standing::Ready, Standing::Over, Standing::Over, Standing::Ready], "{text}");
+        pool.scores(&mut scores, text, 1500);
+        let standings = [0, 1, 2, 3].map(|i| scores.get(i).standing);
+        assert_eq!(standings, [Standing::Ready, Standing::Ready, Standing::Over, Standing::Ready], "{text}");
+    }
+}
+
+#[test]
+fn a_peer_without_fresh_metrics_scores_the_lower_the_more_of_our_own_requests_are_there() {
+    let pool = Pool::new(4);
+    let board = Board::open(&pool.words).unwrap();
+    for (peer, running) in [(0, 10.0), (1, 20.0)] {
+        let (waiting, cache) = (Some(0.0), Some(running / 100.0));
+        let load = Load { waiting, running: Some(running), cache, ..Load::default() };
+        pool.report_load(peer, 100, load);
+    }
+    // The typical peer runs 20 of others, so that the third is taken to run 25, and the fourth 40.
+    let row = board.row(0).unwrap();
+    row.begin(1);
+    for (peer, requests) in [(2, 5), (3, 20)] {
+        (0..requests).for_each(|_| row.enter(pool.slots[peer].unwrap() as usize, InFlight::one(0)));
+    }
+    let mut scores = Scores::with_capacity(4);
+    let got = pool.scores(&mut scores, "s2 waiting=0 cache=0 running=1", 200);
+    let near = |got: &[Option<f64>], expected: [f64; 4]| {
+        got.iter().zip(expected).all(|(got, expected)| (got.unwrap() - expected).abs() < 1e-9)
+    };
+    assert!(near(&got, [1.0, 2.0 / 3.0, 0.5, 0.0]), "{got:?}");
+    scores.forget();
+    let got = pool.scores(&mut scores, "s1 waiting=0 cache=1", 200);
+    assert!(near(&got, [0.9, 0.8, 0.75, 0.6]), "{got:?}");
+}
+
+#[test]
+fn with_stale_off_the_last_sample_counts_for_ever() {
+    let pool = Pool::new(2);
+    let mut scores = Scores::with_capacity(2);
+    pool.report(0, 100, Some(0.0), Some(0.2));
+    let block = Block::parse("tblb s1 waiting=0 cache=1; tblb_metrics stale=off").unwrap();
+    let at = Freshness { now: u64::MAX - 1, stale: block.stale_ms() };
+    scores.refresh(&block, &Board::open(&pool.words).unwrap(), 0, &pool.slots, at);
+    assert!(scores.get(0).fresh && !scores.get(1).fresh);
+    assert_eq!(scores.get(0).score, Some(0.8));
 }

@@ -14,7 +14,7 @@ impl Scores {
         let fastest = slots.iter().filter_map(|slot| learned(*slot)).reduce(f64::min).unwrap_or(1.0);
         for (i, (known, slot)) in self.known.iter_mut().zip(slots).enumerate() {
             let own = self.in_flight.get(i).copied().unwrap_or_default();
-            let background = self.background.get(i).copied().unwrap_or(0.0);
+            let background = self.background.get(i).copied().flatten().unwrap_or(0.0);
             known.work = slot.map(|slot| Work {
                 prefill: own.prefill as f64,
                 active: own.active as f64 + background,

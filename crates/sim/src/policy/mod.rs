@@ -7,7 +7,7 @@ mod nginx;
 mod tblb;
 
 use tblb_core::board::Board;
-use tblb_core::config::Balance;
+use tblb_core::config::Block;
 use tblb_core::load::Load;
 use tblb_core::picker::{Candidate, Known};
 pub use tblb_core::tries::{Ending, Part};
@@ -122,27 +122,27 @@ pub struct Context<'a> {
 /// A policy as it is named.
 #[derive(Debug, Clone)]
 pub enum Rule {
-    /// A `tblb` directive.
-    Tblb(Box<Balance>),
+    /// The directives of an upstream block, `tblb` among them.
+    Tblb(Box<Block>),
     /// A method of nginx.
     Nginx(nginx::Method),
 }
 
 impl Rule {
-    /// Parses the text of `--policy`: a `tblb` directive as nginx takes it (a semicolon at its end may be left out),
-    /// or one of the words.
+    /// Parses the text of `--policy`: the directives of an upstream block as nginx takes them, a `tblb` first (the
+    /// last semicolon may be left out), or one of the words.
     ///
     /// # Errors
     /// Says what is wrong, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let words: Vec<&str> = text.trim().trim_end_matches(';').split_whitespace().collect();
-        match words.split_first() {
-            Some((&"tblb", rest)) => match Balance::parse(rest) {
-                Ok(balance) => Ok(Self::Tblb(Box::new(balance))),
+        let words: Vec<&str> = text.trim_end_matches(';').split_whitespace().collect();
+        match words[..] {
+            ["tblb" | "tblb;", ..] => match Block::parse(text) {
+                Ok(block) => Ok(Self::Tblb(Box::new(block))),
                 Err(error) => Err(error.to_string()),
             },
-            Some((word, [])) => {
-                let method = nginx::Method::ALL.iter().find(|(name, _)| name == word);
+            [word] => {
+                let method = nginx::Method::ALL.iter().find(|(name, _)| *name == word);
                 method.map(|&(_, method)| Self::Nginx(method)).ok_or_else(|| unknown(word))
             }
             _ => Err(unknown(text)),
@@ -160,7 +160,7 @@ impl Rule {
     /// The policy of one instance.
     pub fn make(&self, context: &Context<'_>) -> Box<dyn Policy + Send> {
         match self {
-            Self::Tblb(balance) => Box::new(tblb::Tblb::new(balance, context)),
+            Self::Tblb(block) => Box::new(tblb::Tblb::new(block, context)),
             Self::Nginx(method) => Box::new(nginx::Nginx::new(*method)),
         }
     }

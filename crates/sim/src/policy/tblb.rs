@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tblb_core::algorithm::Rule;
-use tblb_core::config::Balance;
+use tblb_core::config::Block;
 use tblb_core::picker::{self, Candidate};
 use tblb_core::scores::{Freshness, Scores};
 use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
@@ -19,7 +19,7 @@ const ROOM: usize = 16_384;
 
 /// The module in one nginx instance.
 pub struct Tblb {
-    balance: Balance,
+    block: Block,
     /// What each worker has to itself.
     workers: Vec<Worker>,
     /// The tokens that the prompts of the requests under way count for, and their tries.
@@ -35,11 +35,11 @@ struct Worker {
 
 impl Tblb {
     /// What this directive says.
-    pub fn new(balance: &Balance, context: &Context<'_>) -> Self {
+    pub fn new(block: &Block, context: &Context<'_>) -> Self {
         let peers = context.speeds.len();
         let worker = |_| Worker { scores: Scores::with_capacity(peers), tries: Tries::with_capacity(ROOM) };
         Self {
-            balance: balance.clone(),
+            block: block.clone(),
             workers: (0..context.workers).map(worker).collect(),
             requests: HashMap::new(),
             candidates: Vec::with_capacity(peers),
@@ -72,10 +72,10 @@ impl Policy for Tblb {
         let Worker { scores, tries } = self.workers.get_mut(seen.worker)?;
         tries.sweep(at, micros(scene.now));
         let freshness = Freshness { now: scene.now / 1_000_000, stale: self.stale };
-        scores.refresh(&self.balance, &scene.board, 0, scene.slots, freshness);
+        scores.refresh(&self.block, &scene.board, 0, scene.slots, freshness);
         gather(&view, &mut self.candidates, |peer| scores.get(peer));
         let (prompt, id) = self.requests.entry(seen.number).or_insert_with(|| (prompt(&scene, seen), None));
-        let picked = picker::pick(&self.balance, *prompt, &mut self.candidates, view.rng)?;
+        let picked = picker::pick(&self.block, *prompt, &mut self.candidates, view.rng)?;
         let peer = settle(&mut view, &self.candidates, picked.index)?;
         let slot = scene.slots.get(peer).copied().flatten();
         *id = slot.and_then(|slot| tries.begin(at, slot, *prompt, micros(scene.now)));
@@ -91,7 +91,7 @@ impl Policy for Tblb {
     }
 
     fn listens_every(&self) -> Option<Nanos> {
-        matches!(self.balance.algorithm.rule, Rule::LeastWork).then_some(LISTENS_EVERY)
+        matches!(self.block.balance.algorithm.rule, Rule::LeastWork).then_some(LISTENS_EVERY)
     }
 
     fn end(&mut self, scene: Scene<'_>, one: &Try, ending: Ending) {
