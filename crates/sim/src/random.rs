@@ -10,6 +10,8 @@ pub enum Purpose {
     Node,
     /// The requests that come directly to a node; the index is the node's.
     Background,
+    /// When they come; the index is the node's.
+    BackgroundTimes,
     /// The lengths of the requests.
     Lengths,
     /// The bytes of the requests and of their answers.

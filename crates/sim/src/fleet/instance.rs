@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 
 use tblb_core::board::{Board, Outcome, Shape};
+use tblb_core::fault::Fault;
 use tblb_core::load::Load;
 
 use super::peer::Peer;
@@ -84,18 +85,21 @@ impl Instance {
         self.policy.listens_every()
     }
 
-    /// A try ended.
-    pub fn end(&mut self, now: Nanos, one: &Try, ending: Ending) {
-        self.peers[one.peer].free(now, ending == Ending::Failed);
+    /// A try ended; `counts` says whether nginx takes it for a failure of the peer.
+    pub fn end(&mut self, now: Nanos, one: &Try, ending: Ending, counts: bool) {
+        self.peers[one.peer].free(now, counts);
         if let Some(scene) = Self::scene(&self.words, &self.slots, now) {
             self.policy.end(scene, one, ending);
         }
     }
 
-    /// A poll of a peer ended with this answer.
-    pub fn polled(&mut self, now: Nanos, peer: usize, load: Load) {
-        self.pages[peer] = Some(Page { at: now, load, own: self.peers[peer].conns });
-        let outcome = Outcome { at: now / MS, took: POLL_US, result: Ok((0, load)) };
+    /// A poll of a peer ended with this answer, or with none.
+    pub fn polled(&mut self, now: Nanos, peer: usize, page: Option<Load>) {
+        if let Some(load) = page {
+            self.pages[peer] = Some(Page { at: now, load, own: self.peers[peer].conns });
+        }
+        let result = page.map(|load| (0, load)).ok_or(Fault::Timeout as u8);
+        let outcome = Outcome { at: now / MS, took: POLL_US, result };
         let slot = self.slots.get(peer).copied().flatten();
         if let (Some(board), Some(slot)) = (Board::open(&self.words), slot) {
             board.publish(slot as usize, &outcome);

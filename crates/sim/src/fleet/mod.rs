@@ -1,27 +1,37 @@
-//! The fleet in virtual time: clients, nginx instances that balance their requests over nodes, and the polls.
+//! The fleet in virtual time: clients, nginx instances that balance their requests over nodes, polls, and what befalls
+//! nodes.
 //!
 //! A run is a loop over an agenda of events. Nothing in it depends on a clock or on the order of threads: scenario,
 //! load, policy and seed fix it. What is random is drawn from streams of the seed that no pick can move, so that all
 //! policies of a seed see the same requests on the same nodes.
 
 mod agenda;
+mod blows;
+mod flights;
 mod instance;
 mod member;
 mod peer;
 mod plan;
+mod polls;
+mod prefixes;
 mod record;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod times;
 
 pub use peer::Peer;
 pub use plan::{Asked, Plan};
 pub use record::{Measures, Outcome, Record, Slo};
 
-use crate::node::{Event, EventKind, Nanos, Request};
-use crate::policy::{Context, Ending, Part, Rule, Seen, Try};
+use tblb_core::load::Load as Signals;
+
+use crate::node::{Event, EventKind, Nanos};
+use crate::policy::{Context, Rule};
 use crate::random::{Purpose, derive};
 use crate::scenario::{Load, NodeGroup, Scenario};
 use agenda::Agenda;
+use flights::Flight;
 use instance::Instance;
 use member::Member;
 
@@ -34,31 +44,25 @@ const LEAD: Nanos = 10_000_000_000;
 /// The age at which a page counts no more: three of the default intervals, as `tblb_metrics` has it.
 const STALE_MS: u64 = 3000;
 
-/// A poll comes up to this part of the interval early or late.
-const JITTER: f64 = 0.1;
-
 /// What happens.
 #[derive(Debug, Clone, Copy)]
 enum What {
     /// A node has something to do.
     Node(usize),
+    /// A request comes directly to a node.
+    Direct(usize),
     /// The next request of the plan comes.
     Request,
     /// An instance asks a node for its page.
     Poll { instance: usize, node: usize },
+    /// The page is there, or none came.
+    Page { instance: usize, node: usize, page: Option<Signals> },
     /// The instances that listen are told how far answers are.
     Listen { every: Nanos },
-    /// The page is there.
-    Page { instance: usize, node: usize, load: tblb_core::load::Load },
-}
-
-/// A request on its way.
-#[derive(Debug, Clone)]
-struct Flight {
-    sent: Nanos,
-    current: Try,
-    /// Tokens of which nginx was told.
-    told: u32,
+    /// One of the scenario's events begins.
+    Blow(usize),
+    /// It ends.
+    Over(usize),
 }
 
 /// Runs `requests` requests of a scenario at a load under a policy.
@@ -66,10 +70,14 @@ pub fn run(scenario: &Scenario, load: Load, rule: &Rule, seed: u64, requests: us
     let plan = Plan::draw(scenario, load, requests, seed);
     let mut fleet = Fleet::new(scenario, load, rule, seed, &plan);
     fleet.begin(load);
-    fleet.go_on();
+    while fleet.outcome.records.len() < requests {
+        let Some((at, what)) = fleet.agenda.pop() else { break };
+        fleet.happen(at, what);
+    }
     fleet.outcome
 }
 
+/// The state of a run.
 struct Fleet<'a> {
     scenario: &'a Scenario,
     plan: &'a Plan,
@@ -83,6 +91,7 @@ struct Fleet<'a> {
     polls: Vec<fastrand::Rng>,
     /// The requests that were sent, by their number.
     flights: Vec<Flight>,
+    /// Kept for their capacity.
     events: Vec<Event>,
     coming: Vec<(u64, u32)>,
     outcome: Outcome,
@@ -115,10 +124,10 @@ impl<'a> Fleet<'a> {
     fn begin(&mut self, load: Load) {
         for node in 0..self.members.len() {
             self.schedule(node);
-            for instance in 0..self.instances.len() {
-                self.poll_after(instance, node, 0.0, self.scenario.proxy.interval);
-            }
+            self.expect_direct(node);
         }
+        self.begin_polls();
+        self.begin_blows();
         if let Some(every) = self.instances.iter().filter_map(Instance::listens_every).min() {
             self.agenda.push(LEAD, What::Listen { every });
         }
@@ -130,17 +139,17 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    fn go_on(&mut self) {
-        while self.outcome.records.len() < self.plan.asked.len() {
-            let Some((at, what)) = self.agenda.pop() else { return };
-            self.now = at;
-            match what {
-                What::Node(node) => self.settle(node),
-                What::Request => self.send(),
-                What::Poll { instance, node } => self.poll(instance, node),
-                What::Listen { every } => self.listen(every),
-                What::Page { instance, node, load } => self.instances[instance].polled(at, node, load),
-            }
+    fn happen(&mut self, at: Nanos, what: What) {
+        self.now = at;
+        match what {
+            What::Node(node) => self.settle(node),
+            What::Direct(node) => self.take_direct(node),
+            What::Request => self.send(),
+            What::Poll { instance, node } => self.poll(instance, node),
+            What::Page { instance, node, page } => self.instances[instance].polled(at, node, page),
+            What::Listen { every } => self.listen(every),
+            What::Blow(event) => self.blow(event),
+            What::Over(event) => self.over(event),
         }
     }
 
@@ -150,9 +159,9 @@ impl<'a> Fleet<'a> {
         self.members[node].advance(self.now, &mut events);
         for event in events.drain(..) {
             match event.kind {
-                EventKind::FirstToken => self.first_byte(event.id),
+                EventKind::FirstToken => self.first_token(event.id as usize),
                 EventKind::Token => {}
-                EventKind::Done => self.done(event.id),
+                EventKind::Done => self.done(event.id as usize),
             }
         }
         self.events = events;
@@ -165,117 +174,22 @@ impl<'a> Fleet<'a> {
         }
     }
 
-    /// The next request of the plan comes to its nginx, which sends it to a node.
-    fn send(&mut self) {
-        let number = self.flights.len();
-        let Some(&asked) = self.plan.asked.get(number) else { return };
-        if !self.closed {
-            self.expect_arrival(number + 1);
+    fn expect_direct(&mut self, node: usize) {
+        if let Some(gap) = self.members[node].direct_gap() {
+            self.agenda.push(self.now + gap, What::Direct(node));
         }
-        let seen = Seen { number: number as u64, body: asked.body, worker: asked.worker };
-        let picked = self.instances[asked.instance].pick(self.now, &seen, &[]);
-        let Some(peer) = picked else {
-            self.flights.push(Flight {
-                sent: self.now,
-                current: Try { seen, peer: 0, begun: self.now, first_byte: None },
-                told: 0,
-            });
-            return self.record(number, false);
-        };
-        let current = Try { seen, peer, begun: self.now, first_byte: None };
-        self.flights.push(Flight { sent: self.now, current, told: 0 });
-        self.settle(peer);
-        let request = Request { id: number as u64, prompt: asked.length.input, output: asked.length.output };
-        if !self.members[peer].submit(self.now, request) {
-            // The engine says that the request is wrong (400), which is no fault of the peer.
-            self.instances[asked.instance].end(self.now, &current, Ending::Completed);
-            return self.record(number, false);
-        }
-        self.schedule(peer);
+    }
+
+    fn take_direct(&mut self, node: usize) {
+        self.settle(node);
+        self.members[node].submit_direct(self.now);
+        self.schedule(node);
+        self.expect_direct(node);
     }
 
     fn expect_arrival(&mut self, number: usize) {
         if let Some(asked) = self.plan.asked.get(number) {
             self.agenda.push(LEAD + asked.at, What::Request);
         }
-    }
-
-    fn first_byte(&mut self, id: u64) {
-        let number = id as usize;
-        self.flights[number].current.first_byte = Some(self.now);
-        self.tell(number, 1);
-    }
-
-    fn done(&mut self, id: u64) {
-        let number = id as usize;
-        self.tell(number, self.plan.asked[number].length.output);
-        let current = self.flights[number].current;
-        self.instances[self.plan.asked[number].instance].end(self.now, &current, Ending::Completed);
-        self.record(number, true);
-    }
-
-    /// Tells nginx of an answer of which so many tokens have come.
-    fn tell(&mut self, number: usize, tokens: u32) {
-        let asked = &self.plan.asked[number];
-        let flight = &mut self.flights[number];
-        let part = part(asked, self.plan.envelope, tokens - flight.told);
-        flight.told = tokens;
-        if part.bytes > 0 {
-            self.instances[asked.instance].part(self.now, &flight.current, part);
-        }
-    }
-
-    /// Tells nginx of all answers that are coming.
-    fn listen(&mut self, every: Nanos) {
-        for node in 0..self.members.len() {
-            self.settle(node);
-            let mut coming = std::mem::take(&mut self.coming);
-            coming.extend(self.members[node].coming());
-            for (id, tokens) in coming.drain(..) {
-                self.tell(id as usize, tokens);
-            }
-            self.coming = coming;
-        }
-        self.agenda.push(self.now + every, What::Listen { every });
-    }
-
-    /// A request has ended for its client.
-    fn record(&mut self, number: usize, whole: bool) {
-        let asked = &self.plan.asked[number];
-        let flight = &self.flights[number];
-        self.outcome.add(Record::of(asked, number, flight.sent, &flight.current, self.now, whole));
-        if self.closed {
-            self.agenda.push(self.now + asked.think, What::Request);
-        }
-    }
-
-    /// The next poll comes in a random time from `least` to `most` seconds.
-    fn poll_after(&mut self, instance: usize, node: usize, least: f64, most: f64) {
-        if most > 0.0 {
-            let wait = least + (most - least) * self.polls[instance].f64();
-            self.agenda.push(self.now + (wait * SECOND) as Nanos, What::Poll { instance, node });
-        }
-    }
-
-    fn poll(&mut self, instance: usize, node: usize) {
-        self.settle(node);
-        let load = self.members[node].load();
-        let proxy = &self.scenario.proxy;
-        let (delay, interval) = (proxy.delay, proxy.interval);
-        self.agenda.push(self.now + (delay * SECOND) as Nanos, What::Page { instance, node, load });
-        self.poll_after(instance, node, interval * (1.0 - JITTER), interval * (1.0 + JITTER));
-    }
-}
-
-/// The line ends after an event of a stream.
-const LINE_ENDS: u64 = 2;
-
-/// What nginx sees of so many further tokens of a streamed answer: an event each, the shortest a comma.
-fn part(asked: &Asked, envelope: u64, tokens: u32) -> Part {
-    let text = (f64::from(tokens) * asked.text) as u64;
-    Part {
-        bytes: u64::from(tokens) * envelope + text,
-        lines: tokens,
-        shortest: u32::try_from(envelope - LINE_ENDS + 1).unwrap_or(u32::MAX),
     }
 }

@@ -14,8 +14,10 @@ pub struct Record {
     pub number: usize,
     /// Tokens of its prompt.
     pub prompt: u32,
-    /// The node that served it.
-    pub node: usize,
+    /// Tokens of its answer, if it came whole.
+    pub output: u32,
+    /// The node that it was sent to last; None if there was none to send it to.
+    pub node: Option<usize>,
     /// Whether its answer came whole.
     pub whole: bool,
     /// Time to the first token in ms, if one came.
@@ -27,17 +29,26 @@ pub struct Record {
 }
 
 impl Record {
-    /// The request `number`, sent at `sent` and ended at `now`.
-    pub(super) fn of(asked: &Asked, number: usize, sent: Nanos, last: &Try, now: Nanos, whole: bool) -> Self {
+    /// The request `number`, sent at `sent` and ended at `now`. An answer in one piece has no first token for its client.
+    pub(super) fn of(
+        asked: &Asked,
+        number: usize,
+        sent: Nanos,
+        last: Option<&Try>,
+        now: Nanos,
+        whole: bool,
+    ) -> Self {
         let ms = |from: Nanos, to: Nanos| (to - from) as f64 / NANOS_PER_MS;
         let further = f64::from(asked.length.output) - 1.0;
+        let first = last.and_then(|last| last.first_byte).filter(|_| asked.streaming);
         Self {
             number,
             prompt: asked.length.input,
-            node: last.peer,
+            output: asked.length.output,
+            node: last.map(|last| last.peer),
             whole,
-            ttft: last.first_byte.map(|first| ms(sent, first)),
-            tpot: last.first_byte.filter(|_| whole && further > 0.0).map(|first| ms(first, now) / further),
+            ttft: first.map(|first| ms(sent, first)),
+            tpot: first.filter(|_| whole && further > 0.0).map(|first| ms(first, now) / further),
             e2e: ms(sent, now),
         }
     }
@@ -53,11 +64,14 @@ pub struct Slo {
 }
 
 impl Slo {
-    /// Whether a request was served as promised. One that failed was not.
+    /// Whether a request was served as promised. One that failed was not; an answer in one piece was if it came within
+    /// the time that both promises allow together.
     fn holds(&self, record: &Record) -> bool {
         record.whole
-            && record.ttft.is_none_or(|ttft| ttft <= self.ttft)
-            && record.tpot.is_none_or(|tpot| tpot <= self.tpot)
+            && match record.ttft {
+                Some(ttft) => ttft <= self.ttft && record.tpot.is_none_or(|tpot| tpot <= self.tpot),
+                None => record.e2e <= self.ttft + self.tpot * f64::from(record.output.saturating_sub(1)),
+            }
     }
 }
 
@@ -104,7 +118,7 @@ impl Outcome {
         let whole = || self.records.iter().filter(|record| record.whole);
         let count = self.records.len().max(1) as f64;
         let mut served = vec![0u32; self.nodes];
-        self.records.iter().for_each(|record| served[record.node] += 1);
+        self.records.iter().filter_map(|record| record.node).for_each(|node| served[node] += 1);
         let mut prompts: Vec<f64> = self.records.iter().map(|record| f64::from(record.prompt)).collect();
         prompts.sort_unstable_by(f64::total_cmp);
         let long = if prompts.is_empty() { 0.0 } else { quantile(&prompts, 0.9) };

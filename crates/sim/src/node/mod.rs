@@ -100,6 +100,8 @@ pub struct Node {
     spec: NodeSpec,
     noise: Normal,
     each_token: bool,
+    /// How many times as long as usual everything takes.
+    pace: f64,
     /// Submitted, still in the API server (the arrival overhead), first come first.
     arriving: VecDeque<Sequence>,
     /// Waiting for a place in the batch, first come first; preempted ones are put in front.
@@ -118,6 +120,7 @@ impl Node {
             spec,
             noise: Normal::new(seed),
             each_token: false,
+            pace: 1.0,
             arriving: VecDeque::new(),
             waiting: VecDeque::new(),
             batch,
@@ -139,7 +142,16 @@ impl Node {
     /// # Errors
     /// [`TooLong`] if the KV cache could not hold it even alone.
     pub fn submit(&mut self, now: Nanos, request: Request) -> Result<(), TooLong> {
-        let mut sequence = Sequence::new(request);
+        self.submit_cached(now, request, 0)
+    }
+
+    /// Takes in a request like [`Node::submit`], of whose prompt the first `cached` tokens lie in the prefix cache: they
+    /// need room in the KV cache and no time. At least one token is computed.
+    ///
+    /// # Errors
+    /// [`TooLong`] if the KV cache could not hold it even alone.
+    pub fn submit_cached(&mut self, now: Nanos, request: Request, cached: u32) -> Result<(), TooLong> {
+        let mut sequence = Sequence::new(request, cached);
         let limit = self.token_limit();
         if u64::from(sequence.prompt) + u64::from(sequence.output) > limit {
             return Err(TooLong { limit });
@@ -147,10 +159,15 @@ impl Node {
         let overhead = self.spec.arrival.base + self.spec.arrival.running * self.batch.running() as f64;
         // One API server takes requests in turn: a later one does not overtake an earlier one.
         let after = self.arriving.back().map_or(0, |last| last.ready);
-        sequence.ready = (now + nanos(overhead)).max(after);
+        sequence.ready = (now + nanos(overhead * self.pace)).max(after);
         self.arriving.push_back(sequence);
         self.counters.submitted += 1;
         Ok(())
+    }
+
+    /// Makes everything that begins from now on take `factor` (above 0) times as long as the node's specification says.
+    pub fn set_pace(&mut self, factor: f64) {
+        self.pace = factor;
     }
 
     /// When the node will next do something by itself; `None` while it is idle.

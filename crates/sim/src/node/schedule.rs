@@ -20,7 +20,7 @@ impl Node {
         }
         let ms = self.spec.step.ms(prefill, decoding, resident);
         let noise = (self.noise.draw() * self.spec.noise).exp();
-        self.step_end = Some(now + nanos(ms * noise).max(1));
+        self.step_end = Some(now + nanos(ms * noise * self.pace).max(1));
     }
 
     /// Gives every decoding sequence room for one more token, if need be by sending the newest back to the queue.
@@ -45,14 +45,14 @@ impl Node {
     /// Returns whether the queue may be looked at: not if the prefill had to be sent back for want of blocks.
     fn continue_prefill(&mut self, budget: &mut u32) -> bool {
         let Some(partial) = self.batch.partial() else { return true };
-        let chunk = partial.prefill_left().min(*budget);
+        let (chunk, computed) = partial.chunk(*budget);
         if !self.batch.fits(partial, chunk) {
             self.preempt();
             return false;
         }
         if let Some(partial) = self.batch.take_partial() {
             self.batch.prefill(partial, chunk);
-            *budget -= chunk;
+            *budget -= computed;
         }
         true
     }
@@ -64,13 +64,13 @@ impl Node {
             && self.batch.running() < self.spec.max_seqs as usize
         {
             let Some(first) = self.waiting.front() else { return };
-            let chunk = first.prefill_left().min(*budget);
+            let (chunk, computed) = first.chunk(*budget);
             if !self.batch.fits(first, chunk) {
                 return;
             }
             if let Some(first) = self.waiting.pop_front() {
                 self.batch.prefill(first, chunk);
-                *budget -= chunk;
+                *budget -= computed;
             }
         }
     }

@@ -14,14 +14,25 @@ pub(super) struct Sequence {
     pub generated: u32,
     /// Tokens computed by its prefill so far; its whole context once it decodes.
     pub prefilled: u32,
+    /// Tokens at the head of its prompt that the prefix cache holds.
+    cached: u32,
     /// The number of decode steps when it entered the decoding sequences.
     joined: u64,
 }
 
 impl Sequence {
-    pub fn new(request: Request) -> Self {
+    pub fn new(request: Request, cached: u32) -> Self {
         let (prompt, output) = (request.prompt.max(1), request.output.max(1));
-        Self { id: request.id, prompt, output, ready: 0, generated: 0, prefilled: 0, joined: 0 }
+        let cached = cached.min(prompt - 1);
+        Self { id: request.id, prompt, output, ready: 0, generated: 0, prefilled: 0, cached, joined: 0 }
+    }
+
+    /// The tokens that its prefill takes in a step that may compute so many, and how many of them it computes: those
+    /// that the prefix cache holds come without.
+    pub fn chunk(&self, budget: u32) -> (u32, u32) {
+        let free = self.cached.saturating_sub(self.prefilled);
+        let chunk = self.prefill_left().min(budget + free);
+        (chunk, chunk.saturating_sub(free))
     }
 
     /// Tokens that its prefill still has to compute: the prompt and, after a preemption, what had come out.

@@ -198,6 +198,24 @@ fn the_tokens_that_are_out_are_those_of_which_events_told() {
 }
 
 #[test]
+fn what_the_prefix_cache_holds_takes_room_and_no_time() {
+    let first_token = |cached, pace| {
+        let mut node = Node::new(quiet("1gpu"), 1);
+        node.set_pace(pace);
+        node.submit_cached(0, Request { id: 1, prompt: 3000, output: 2 }, cached).expect("it fits");
+        let at = drain(&mut node)[0].at as f64 / NANOS_PER_MS;
+        assert_eq!((node.resident(), node.kv_use()), (0, 0.0));
+        at
+    };
+    // Two steps for 3000 tokens, one for 1000; 12 ms of arrival, 17.5 ms a step, .096 ms a token, and the first
+    // 2048 tokens lie in the cache when the second step begins.
+    assert!((first_token(0, 1.0) - (12.0 + 35.0 + 288.0 + 2048.0 * 0.00018)).abs() < 0.1);
+    assert!((first_token(2000, 1.0) - (12.0 + 17.5 + 96.0)).abs() < 0.1);
+    assert!((first_token(9999, 1.0) - (12.0 + 17.5 + 0.096)).abs() < 0.1, "one token is computed");
+    assert!((first_token(2000, 5.0) - 5.0 * (12.0 + 17.5 + 96.0)).abs() < 0.1);
+}
+
+#[test]
 fn the_seed_fixes_the_noise() {
     let run = |seed| {
         let mut node = Node::new(NodeSpec::named("1gpu").expect("a preset"), seed);
