@@ -19,13 +19,14 @@ use tblb_core::status::Format;
 type Handler = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 
 /// nginx writes into commands never, but takes them by a pointer that is not const.
-struct Commands([ngx_command_t; 6]);
+struct Commands([ngx_command_t; 7]);
 // SAFETY: the commands are never written to.
 unsafe impl Sync for Commands {}
 
 static COMMANDS: Commands = Commands([
     in_upstream(c"tblb"),
     in_upstream(c"tblb_metrics"),
+    in_upstream(c"tblb_metrics_signal"),
     in_upstream(c"tblb_limit"),
     in_upstream(c"tblb_bypass"),
     command(

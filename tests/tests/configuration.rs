@@ -75,6 +75,17 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("tblb; tblb_metrics scheme=ftp;", r#""scheme=ftp""#, r#"expected "http" or "https""#),
     ("tblb; tblb_metrics ssl_verify=maybe;", r#""ssl_verify=maybe""#, r#"expected "on" or "off""#),
     ("tblb; tblb_metrics ssl_name=;", r#""ssl_name=""#, "expected a host name"),
+    ("tblb_metrics_signal waiting x;", r#""tblb_metrics_signal""#, r#"needs a "tblb" directive"#),
+    ("tblb; tblb_metrics_signal queue x;", r#""queue""#, r#"expected "waiting" or "running" or "cache""#),
+    ("tblb; tblb_metrics_signal cache;", "number of parameters", "the name of a metric"),
+    (
+        "tblb; tblb_metrics_signal cache 'a{b=c}';",
+        r#""a{b=c}""#,
+        "expected the name of a metric, with labels as in",
+    ),
+    ("tblb; tblb_metrics_signal cache a aggregate=min;", r#""aggregate=min""#, r#"expected "sum" or "max""#),
+    ("tblb; tblb_metrics_signal cache a scale=-1;", r#""scale=-1""#, ABOVE_ZERO),
+    ("tblb; tblb_metrics engine=custom;", "engine=custom", r#"needs a "tblb_metrics_signal" directive"#),
     ("tblb; tblb_metrics off interval=1s;", r#"unknown parameter "off""#, r#"expected one of "engine""#),
     ("tblb; tblb_metrics every=1s;", r#"unknown parameter "every=1s""#, r#"expected one of "engine""#),
 ];
@@ -165,6 +176,7 @@ fn right_directives_pass() {
         "tblb; tblb_metrics engine=auto interval=50ms timeout=10ms stale=1m30s path=/v1/metrics port=8002;",
         "tblb; tblb_metrics engine=sglang interval=2 scheme=https ssl_verify=off ssl_name=engine;",
         "tblb; tblb_metrics engine=llamacpp;",
+        "tblb; tblb_metrics engine=custom; tblb_metrics_signal running 'a:b_c{d=\"e f\", g=\"\"}' aggregate=mean scale=1e-3;",
         "zone llm 64k; tblb; keepalive 8;",
     ] {
         let checked = check(directives);

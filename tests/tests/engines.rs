@@ -67,6 +67,38 @@ fn an_engine_has_a_port_of_its_own() {
     assert_eq!(serving.seen().polls, 0);
 }
 
+/// The module: metrics under names of the user's come before those of the engine, with labels, ranks and units.
+#[test]
+fn a_variants_own_names_are_read() {
+    let nodes = Node::several(3);
+    let variant = "acme_queue 4\nacme_requests{state=\"active\",rank=\"0\"} 2\nacme_requests{state=\"active\",rank=\"1\"} 6\n\
+                   acme_requests{state=\"done\",rank=\"0\"} 900\nacme_kv_percent 62.5\n";
+    nodes[0].answer_metrics(&whole(200, variant));
+    nodes[1].answer_metrics(&whole(200, &format!("{}acme_queue 5\n", corpus!("vllm-0.32-loaded"))));
+    nodes[2].answer_metrics(&whole(200, corpus!("vllm-0.32-loaded")));
+    let names = names(&nodes);
+    let first = format!(
+        "zone llm 64k; tblb; {POLLED}
+         tblb_metrics_signal waiting acme_queue;
+         tblb_metrics_signal running 'acme_requests{{state=\"active\"}}' aggregate=max;
+         tblb_metrics_signal cache no_such_name;
+         tblb_metrics_signal cache acme_kv_percent scale=0.01;"
+    );
+    let nginx = Config::new(upstream("llm", &first, &names)).start();
+    nginx.wait_until_all("fresh");
+    let status = nginx.status();
+    let expected = [
+        ("custom", 4.0, 6.0, 0.625),
+        ("vllm", 5.0, 4.0, 0.4040404040404041),
+        ("vllm", 4.0, 4.0, 0.4040404040404041),
+    ];
+    for (name, (engine, waiting, running, cache)) in names.iter().zip(expected) {
+        let peer = status.peer("llm", name);
+        let signals = ["waiting", "running", "cache"].map(|signal| peer.number(signal));
+        assert_eq!((peer.text("engine"), signals), (engine, [waiting, running, cache].map(Some)));
+    }
+}
+
 /// vLLM's metrics, awake or asleep: it looks idle then.
 fn sleeping(asleep: bool) -> Vec<u8> {
     let idle = String::from_utf8(page(0.0, 0.0, 0.0)).expect("text");

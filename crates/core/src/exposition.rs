@@ -199,6 +199,13 @@ impl<'a> Label<'a> {
     }
 }
 
+impl Label<'_> {
+    /// Its value, unescaped.
+    pub fn value(&self) -> String {
+        String::from_utf8_lossy(&unescape(self.escaped).collect::<Vec<_>>()).into_owned()
+    }
+}
+
 /// The bytes of a label's value: `\\`, `\"` and `\n` are escapes, another backslash stands for itself.
 fn unescape(escaped: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut rest = escaped;

@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tblb_core::engine::{self, Choice, Progress, Reading, Scrape};
+use tblb_core::engine::{self, Engine, Lookup, Progress, Reading, Scrape};
 use tblb_core::fault::Fault;
 use ureq::http::uri::{Authority, PathAndQuery};
 use ureq::http::{Request, StatusCode, Uri, header};
@@ -38,7 +38,9 @@ pub(crate) struct Client {
     places: Vec<Request<()>>,
     /// The one of them where it did the last time, or the first.
     here: usize,
-    choice: Choice,
+    lookup: Arc<Lookup>,
+    /// The engine that answered the last time.
+    remembered: Option<&'static Engine>,
 }
 
 /// Why there is no reading.
@@ -66,8 +68,8 @@ impl Client {
         };
         let places = paths(settings).into_iter().map(request).collect();
         let link = Arc::new(Link::new(target.address, Arc::clone(stop)));
-        let choice = settings.engine.map_or(Choice::Auto { remembered: None }, Choice::Named);
-        Client { agent: agent(Arc::clone(&link), trust), link, places, here: 0, choice }
+        let lookup = Arc::clone(&settings.lookup);
+        Client { agent: agent(Arc::clone(&link), trust), link, places, here: 0, lookup, remembered: None }
     }
 
     /// Asks the engine; the answer must be there within that time. If nothing is where it reported the last time, the
@@ -84,9 +86,7 @@ impl Client {
             match self.poll_at(place, deadline, chunk) {
                 Ok(reading) => {
                     self.here = place;
-                    if let Choice::Auto { remembered } = &mut self.choice {
-                        *remembered = Some(reading.engine);
-                    }
+                    self.remembered = Some(reading.engine);
                     return Ok(reading);
                 }
                 Err(Miss { fault, elsewhere: true }) => nothing = nothing.or(Some(fault)),
@@ -121,7 +121,8 @@ impl Client {
             _ => Some(Miss::of(Fault::Status)),
         };
         let mut body = Pieces { body, chunk };
-        let result = miss.map_or_else(|| read(self.choice, &mut body).map_err(Miss::of), Err);
+        let scrape = || Scrape::of(Arc::clone(&self.lookup), self.remembered);
+        let result = miss.map_or_else(|| read(scrape(), &mut body).map_err(Miss::of), Err);
         self.drain(&mut body);
         result
     }
@@ -162,8 +163,7 @@ impl Pieces<'_> {
 }
 
 /// Reads a body as far as it takes.
-fn read(choice: Choice, body: &mut Pieces) -> Result<Reading, Fault> {
-    let mut scrape = Scrape::new(choice);
+fn read(mut scrape: Scrape, body: &mut Pieces) -> Result<Reading, Fault> {
     let mut length = 0;
     loop {
         let piece = body.next().map_err(|error| match failure::of_io(&error) {
@@ -189,7 +189,7 @@ fn authority(target: &Target) -> Authority {
 
 /// Where the engine may report: where the settings say, else where it does, else where any does.
 fn paths(settings: &Settings) -> Vec<PathAndQuery> {
-    let paths = match (&settings.path, settings.engine) {
+    let paths = match (&settings.path, settings.lookup.engine()) {
         (Some(path), _) => return vec![path.get().clone()],
         (None, Some(engine)) => vec![engine.path],
         (None, None) => engine::paths(),

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tblb_core::engine::Engine;
+use tblb_core::engine::Lookup;
 use ureq::http::uri::PathAndQuery;
 
 /// An engine to poll.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     /// Tells targets apart. A target that is handed over again with the same key, address, host and settings goes
     /// on as it was: connection, schedule and what is known of it are kept.
@@ -32,14 +32,14 @@ impl Target {
 }
 
 /// How an engine is polled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// With or without TLS.
     pub scheme: Scheme,
     /// Where the metrics are; None: where the engine has them, or any of the engines if it is not known.
     pub path: Option<MetricsPath>,
-    /// Whose series to read; None: the body tells.
-    pub engine: Option<&'static Engine>,
+    /// Which series to read.
+    pub lookup: Arc<Lookup>,
     /// From one poll to the next.
     pub interval: Duration,
     /// What a poll may take, from connecting to the last byte.
@@ -56,7 +56,7 @@ impl Default for Settings {
         Settings {
             scheme: Scheme::Http,
             path: None,
-            engine: None,
+            lookup: Lookup::new(None, &[]),
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             verify: true,

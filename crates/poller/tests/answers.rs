@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::*;
-use tblb_core::engine::Engine;
+use tblb_core::engine::{Engine, Lookup};
 use tblb_core::fault::Fault;
 use tblb_core::load::Load;
 use tblb_poller::{MetricsPath, Settings};
@@ -51,7 +51,7 @@ fn the_request_is_what_engines_expect() {
 
     // No host that a request could have: the address stands in.
     target.host = "unix:/tmp/a b".into();
-    target.settings = Arc::new(Settings { engine: Engine::named("vllm"), ..settings() });
+    target.settings = Arc::new(Settings { lookup: Lookup::new(Engine::named("vllm"), &[]), ..settings() });
     poll_once(target).outcome.unwrap();
     let head = seen.lock().unwrap().to_lowercase();
     assert!(head.starts_with("get /metrics http/1.1\r\n"), "{head}");
@@ -211,7 +211,7 @@ fn an_engine_that_is_not_known_is_looked_for_at_each_place_and_remembered() {
 
 #[test]
 fn where_a_user_says_the_path_or_the_engine_no_other_is_asked() {
-    let named = Settings { engine: Engine::named("trtllm"), ..settings() };
+    let named = Settings { lookup: Lookup::new(Engine::named("trtllm"), &[]), ..settings() };
     let at_path = Settings { path: MetricsPath::new("/m"), ..settings() };
     for (settings, path) in [(named, "/prometheus/metrics"), (at_path, "/m")] {
         let (server, asked) = pages(&[("/metrics", PAGE)]);

@@ -1,7 +1,9 @@
 //! An upstream block: what all of its directives say together.
 
 use super::value::one_of;
-use super::{Balance, Error, Limit, Metrics};
+use super::{Balance, Error, Limit, Metrics, signal};
+use crate::engine::{Custom, Lookup};
+use std::sync::Arc;
 
 /// What the directives of an upstream block say; where one is not given, its default.
 #[derive(Debug, Clone)]
@@ -10,6 +12,8 @@ pub struct Block {
     pub balance: Balance,
     /// `tblb_metrics`: how engines are polled, None for `off`.
     pub metrics: Option<Metrics>,
+    /// `tblb_metrics_signal`, in their order.
+    pub signals: Vec<Custom>,
     /// `tblb_limit`.
     pub limit: Limit,
     /// `tblb_bypass`: whether all that is known is left aside, and the method is least_conn.
@@ -21,6 +25,8 @@ pub struct Block {
 /// A directive of an upstream block.
 struct Directive {
     name: &'static str,
+    /// Whether it may stand there more than once.
+    many: bool,
     /// Takes down what its words say.
     set: fn(&mut Block, &[&str]) -> Result<(), Error>,
 }
@@ -30,13 +36,31 @@ const METHOD: &str = "tblb";
 
 /// Every directive of an upstream block.
 static DIRECTIVES: &[Directive] = &[
-    Directive { name: METHOD, set: |block, words| Balance::parse(words).map(|said| block.balance = said) },
+    Directive {
+        name: METHOD,
+        many: false,
+        set: |block, words| Balance::parse(words).map(|said| block.balance = said),
+    },
     Directive {
         name: "tblb_metrics",
+        many: false,
         set: |block, words| Metrics::parse(words).map(|said| block.metrics = said),
     },
-    Directive { name: "tblb_limit", set: |block, words| Limit::parse(words).map(|said| block.limit = said) },
-    Directive { name: "tblb_bypass", set: |block, words| switch(words).map(|said| block.bypass = said) },
+    Directive {
+        name: "tblb_metrics_signal",
+        many: true,
+        set: |block, words| signal::parse(words).map(|said| block.signals.push(said)),
+    },
+    Directive {
+        name: "tblb_limit",
+        many: false,
+        set: |block, words| Limit::parse(words).map(|said| block.limit = said),
+    },
+    Directive {
+        name: "tblb_bypass",
+        many: false,
+        set: |block, words| switch(words).map(|said| block.bypass = said),
+    },
 ];
 
 impl Default for Block {
@@ -44,6 +68,7 @@ impl Default for Block {
         Block {
             balance: Balance::default(),
             metrics: Some(Metrics::default()),
+            signals: Vec::new(),
             limit: Limit::default(),
             bypass: false,
             given: Vec::new(),
@@ -75,7 +100,7 @@ impl Block {
         let Some(directive) = DIRECTIVES.iter().find(|directive| directive.name == name) else {
             return Err(Error::unknown("directive", name, DIRECTIVES.iter().map(|known| known.name)));
         };
-        if self.has(name) {
+        if self.has(name) && !directive.many {
             return Err(Error::duplicate(name));
         }
         (directive.set)(self, words)?;
@@ -86,12 +111,26 @@ impl Block {
     /// Checks what can be known only at the end of the block.
     ///
     /// # Errors
-    /// Names the first directive that lacks a `tblb`.
+    /// Names the first directive that lacks a `tblb`, and says where there is nothing to read.
     pub fn check(&self) -> Result<(), Error> {
         match self.given.first() {
             Some(first) if !self.is_ours() => Err(Error::needs(first, METHOD)),
+            _ if self.reads_nothing() => {
+                Err(Error::needs("tblb_metrics engine=custom", "tblb_metrics_signal"))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Whether only names of the user's are to be read, and there are none.
+    fn reads_nothing(&self) -> bool {
+        let engine = self.metrics.as_ref().and_then(|metrics| metrics.engine);
+        self.signals.is_empty() && engine.is_some_and(|engine| !engine.has_names())
+    }
+
+    /// What is looked for in the metrics of its engines.
+    pub fn lookup(&self) -> Arc<Lookup> {
+        Lookup::new(self.metrics.as_ref().and_then(|metrics| metrics.engine), &self.signals)
     }
 
     /// Whether it says that ours is the method.

@@ -5,6 +5,7 @@ mod block;
 mod error;
 mod limit;
 mod metrics;
+mod signal;
 mod value;
 
 pub use block::Block;

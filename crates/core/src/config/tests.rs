@@ -129,6 +129,59 @@ fn only_what_is_strictly_over_a_limit_exceeds_it() {
     assert!(!Limit::default().is_exceeded_by(&load(Some(f64::MAX), Some(f64::MAX))));
 }
 
+#[test]
+fn signals() {
+    use crate::engine::{Aggregate, Custom};
+    use crate::load::Signal;
+    let parse = |words: &[&str]| super::signal::parse(words).map_err(|error| error.to_string());
+    let select = vec![("a".to_owned(), "b \"c\\".to_owned()), ("d".to_owned(), String::new())];
+    let custom = Custom {
+        signal: Signal::Cache,
+        name: "x:y_1".into(),
+        select,
+        aggregate: Some(Aggregate::Last),
+        scale: Some(0.01),
+    };
+    let words = ["cache", r#"x:y_1{a="b \"c\\",d="",}"#, "scale=0.01", "aggregate=last"];
+    assert_eq!(parse(&words), Ok(custom));
+    for series in [
+        "",
+        "1a",
+        "a b",
+        "a{",
+        "a{b}",
+        "a{b=c}",
+        "a{b=\"c\"",
+        "a{b=\"c\"}d",
+        "a 5",
+        "a{b=\"c\"} 5",
+        "{a=\"b\"}",
+        "#a",
+        "ä",
+    ] {
+        let error = parse(&["waiting", series]).unwrap_err();
+        assert!(error.contains(&format!("\"{series}\", expected the name of a metric")), "{error}");
+    }
+    for (words, expected) in [
+        (
+            &["queue", "x"][..],
+            "invalid parameter \"queue\", expected \"waiting\" or \"running\" or \"cache\"",
+        ),
+        (&["waiting"], "invalid number of parameters, expected \"waiting\", \"running\" or \"cache\", and"),
+        (&["waiting", "x", "y"], "unknown parameter \"y\", expected one of \"aggregate\", \"scale\""),
+        (
+            &["waiting", "x", "aggregate=min"],
+            "invalid parameter \"aggregate=min\", expected \"sum\" or \"max\"",
+        ),
+        (&["waiting", "x", "scale=0"], "invalid parameter \"scale=0\", expected a number above 0"),
+    ] {
+        let error = parse(words).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let error = Block::parse("tblb; tblb_metrics engine=custom").unwrap_err().to_string();
+    assert!(error.contains("needs a \"tblb_metrics_signal\" directive"), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_words_are_taken_or_refused(words in prop::collection::vec("[a-z_=0-9.-]{0,20}|\\PC{0,12}", 0..6)) {

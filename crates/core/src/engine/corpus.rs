@@ -50,7 +50,7 @@ fn read(choice: Choice, body: &str) -> Result<Reading, crate::fault::Fault> {
 
 #[test]
 fn every_engine_is_found_by_its_own_answer_and_read_right() {
-    for &engine in ALL {
+    for &engine in ALL.iter().filter(|engine| engine.has_names()) {
         let answers: Vec<_> = ANSWERS.iter().filter(|(name, ..)| *name == engine.name).collect();
         assert!(!answers.is_empty(), "no answer of {engine:?}");
         for (_, body, [waiting, running, cache]) in answers {

@@ -1,6 +1,8 @@
 //! What is looked for in a body: families by name.
 
-use super::{Aggregate, Engine, Family, Part, Scale};
+use super::custom::{CUSTOM, Custom};
+use super::{ALL, Aggregate, Engine, Family, Part, Scale};
+use std::sync::{Arc, LazyLock};
 
 /// A family, and what it would carry.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,8 +19,8 @@ pub(super) struct Wanted {
     pub scale: Scale,
     /// How its series become one number.
     pub aggregate: Aggregate,
-    /// Whose it is.
-    pub engine: &'static Engine,
+    /// Whose it is; None for the user's, which is tried for every engine.
+    pub engine: Option<&'static Engine>,
     /// What of that.
     pub part: Part,
     /// Its place among the families that may carry the same.
@@ -26,43 +28,83 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn of(engine: &'static Engine, part: Part, rank: usize, family: &'static Family) -> Wanted {
+    fn of_engine(engine: &'static Engine, part: Part, rank: usize, family: &Family) -> Wanted {
+        let select = family.select.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        let Family { name, split, copies, scale, .. } = *family;
+        let aggregate = engine.part(part).aggregate;
         Wanted {
-            name: family.name.into(),
-            select: family.select.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
-            split: family.split,
-            copies: family.copies,
-            scale: family.scale,
-            aggregate: engine.part(part).aggregate,
-            engine,
+            name: name.into(),
+            select,
+            split,
+            copies,
+            scale,
+            aggregate,
+            engine: Some(engine),
             part,
             rank,
         }
     }
 
-    /// Whether it carries that part of what the engine reports.
+    fn of_user(custom: &Custom, rank: usize) -> Wanted {
+        let select = custom.select.iter().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+        let Family { split, copies, scale, .. } = custom.known();
+        Wanted {
+            name: custom.name.as_str().into(),
+            select: select.collect(),
+            split,
+            copies,
+            scale,
+            aggregate: custom.aggregate(),
+            engine: None,
+            part: Part::Signal(custom.signal),
+            rank,
+        }
+    }
+
+    /// Whether it may carry that part of what the engine reports.
     pub fn carries(&self, engine: &Engine, part: Part) -> bool {
-        self.part == part && self.engine == engine
+        self.part == part && self.engine.is_none_or(|whose| whose == engine)
+    }
+
+    /// Whether it tells that a body is of this engine. A name that the user gave tells that of none in particular.
+    pub fn tells(&self, engine: &Engine) -> bool {
+        self.engine.unwrap_or(&CUSTOM) == engine
     }
 }
 
-/// Families by name. Nearly every line of a page is of none of them, and most of those show it at a glance.
+/// What is looked for in a body: the families of one engine or of all, and those that the user names. Nearly every
+/// line of a page is of none of them, and most of those show it at a glance.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lookup {
+    /// None for all.
+    engine: Option<&'static Engine>,
     /// Sorted by [`order`].
     families: Vec<Wanted>,
     /// Bit [`trait_of`] a name is set.
     traits: [u64; 4],
 }
 
+/// What is looked for where nothing is said.
+static EVERYTHING: LazyLock<Arc<Lookup>> = LazyLock::new(|| Arc::new(Lookup::make(None, &[])));
+
 impl Lookup {
-    /// The families of these engines.
-    pub(super) fn of(engines: &[&'static Engine]) -> Lookup {
+    /// The families of an engine, None for whichever it is, and what the user names, in order of preference.
+    pub fn new(engine: Option<&'static Engine>, customs: &[Custom]) -> Arc<Lookup> {
+        match (engine, customs) {
+            (None, []) => Arc::clone(&EVERYTHING),
+            _ => Arc::new(Lookup::make(engine, customs)),
+        }
+    }
+
+    fn make(engine: Option<&'static Engine>, customs: &[Custom]) -> Lookup {
+        let users =
+            |part| customs.iter().filter(move |custom| Part::Signal(custom.signal) == part).enumerate();
         let mut families = Vec::new();
-        for &engine in engines {
-            for part in Part::ALL {
-                let ranked = engine.part(part).families.iter().enumerate();
-                families.extend(ranked.map(|(rank, family)| Wanted::of(engine, part, rank, family)));
+        for part in Part::ALL {
+            families.extend(users(part).map(|(rank, custom)| Wanted::of_user(custom, rank)));
+            for engine in engine.map_or(ALL.to_vec(), |engine| vec![engine]) {
+                let ranked = engine.part(part).families.iter().zip(users(part).count()..);
+                families.extend(ranked.map(|(family, rank)| Wanted::of_engine(engine, part, rank, family)));
             }
         }
         families.sort_by(|one, other| order(one.name.as_bytes()).cmp(&order(other.name.as_bytes())));
@@ -71,7 +113,12 @@ impl Lookup {
             let (word, bit) = trait_of(wanted.name.as_bytes());
             traits[word] |= bit;
         }
-        Lookup { families, traits }
+        Lookup { engine, families, traits }
+    }
+
+    /// The engine whose families they are, None for all.
+    pub fn engine(&self) -> Option<&'static Engine> {
+        self.engine
     }
 
     /// Where the families of that name are.

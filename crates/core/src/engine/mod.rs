@@ -4,6 +4,7 @@
 //! the series of one family become one number. To add an engine, write its file and put it into [`ALL`]: the word
 //! for `engine=`, the detection and the reading follow from that.
 
+mod custom;
 mod llamacpp;
 mod lmdeploy;
 mod lookup;
@@ -17,6 +18,8 @@ mod triton;
 mod trtllm;
 mod vllm;
 
+pub use custom::Custom;
+pub use lookup::Lookup;
 pub use scrape::{Choice, Progress, Reading, Scrape};
 
 use crate::load::Signal;
@@ -34,6 +37,7 @@ pub const ALL: &[&Engine] = &[
     &lmdeploy::LMDEPLOY,
     &mindie::MINDIE,
     &nim::NIM,
+    &custom::CUSTOM,
 ];
 
 /// Where engines report, each path once, the most common first: where to look for one that is not known yet.
@@ -104,6 +108,11 @@ impl Engine {
             Signal::Running => &self.running,
             Signal::Cache => &self.cache,
         }
+    }
+
+    /// Whether it reports anything under names of its own.
+    pub fn has_names(&self) -> bool {
+        Signal::ALL.into_iter().any(|signal| !self.source(signal).families.is_empty())
     }
 
     /// Where it reports a part of what is read.
@@ -239,6 +248,16 @@ pub enum Aggregate {
     Mean,
     /// The one that stands last.
     Last,
+}
+
+impl Aggregate {
+    /// Every way with its word in directives.
+    pub const ALL: [(&str, Aggregate); 4] = [
+        ("sum", Aggregate::Sum),
+        ("max", Aggregate::Max),
+        ("mean", Aggregate::Mean),
+        ("last", Aggregate::Last),
+    ];
 }
 
 #[cfg(test)]

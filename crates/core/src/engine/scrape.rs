@@ -1,5 +1,6 @@
 //! Reads one metrics body, as it comes.
 
+use super::custom::CUSTOM;
 use super::lookup::{Lookup, Wanted};
 use super::tally::Tally;
 use super::{ALL, Engine, Part};
@@ -7,10 +8,7 @@ use crate::exposition::{Line, Lines};
 use crate::fault::Fault;
 use crate::load::{Load, Signal};
 use std::ops::ControlFlow;
-use std::sync::{Arc, LazyLock};
-
-/// The families of all engines.
-static EVERYTHING: LazyLock<Arc<Lookup>> = LazyLock::new(|| Arc::new(Lookup::of(ALL)));
+use std::sync::Arc;
 
 /// Whose series are looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +47,9 @@ pub struct Reading {
 /// The reader of one body: chunks are fed to it until it has enough or the body ends.
 #[derive(Debug)]
 pub struct Scrape {
-    choice: Choice,
     lookup: Arc<Lookup>,
+    /// What it was the last time.
+    remembered: Option<&'static Engine>,
     lines: Lines,
     /// The families that were seen.
     found: Vec<Found>,
@@ -73,14 +72,19 @@ struct Found {
 }
 
 impl Scrape {
-    /// A reader that has read nothing.
+    /// A reader that has read nothing, of what the engines' tables have.
     pub fn new(choice: Choice) -> Scrape {
-        let lookup = match choice {
-            Choice::Auto { .. } => Arc::clone(&EVERYTHING),
-            Choice::Named(engine) => Arc::new(Lookup::of(&[engine])),
-        };
+        match choice {
+            Choice::Auto { remembered } => Scrape::of(Lookup::new(None, &[]), remembered),
+            Choice::Named(engine) => Scrape::of(Lookup::new(Some(engine), &[]), None),
+        }
+    }
+
+    /// A reader that has read nothing, of what the lookup has. Where that is of all engines, it matters what the
+    /// engine was the last time; see [`Choice::Auto`].
+    pub fn of(lookup: Arc<Lookup>, remembered: Option<&'static Engine>) -> Scrape {
         let (lines, found) = (Lines::default(), Vec::with_capacity(Part::ALL.len()));
-        Scrape { choice, lookup, lines, found, open: None, started: false, enough: false }
+        Scrape { lookup, remembered, lines, found, open: None, started: false, enough: false }
     }
 
     /// Reads the next piece of the body.
@@ -147,9 +151,11 @@ impl Scrape {
         ControlFlow::Continue(())
     }
 
-    /// Whether an engine, which would be the one that is taken, has every part read.
+    /// Whether an engine, which would be the one that is taken, has every part read. While only names of the user's
+    /// were found, those of an engine may follow.
     fn is_enough(&self) -> bool {
-        self.engine().is_some_and(|engine| {
+        let decided = |engine: &&Engine| self.lookup.engine().is_some() || **engine != CUSTOM;
+        self.engine().filter(decided).is_some_and(|engine| {
             let complete = |part: &Part| {
                 let mut read = self.found(engine, *part);
                 read.any(|(found, wanted)| found.closed && wanted.rank == 0)
@@ -167,19 +173,26 @@ impl Scrape {
 
     /// Whose body it is, by what was found.
     fn engine(&self) -> Option<&'static Engine> {
-        let signals = |engine: &'static Engine| {
-            let has = |signal| self.found(engine, Part::Signal(signal)).next().is_some();
-            Signal::ALL.into_iter().filter(|&signal| has(signal)).count()
-        };
-        match self.choice {
-            Choice::Named(engine) => Some(engine),
-            Choice::Auto { remembered: Some(engine) } if signals(engine) > 0 => Some(engine),
-            // The first of the best: `max_by_key` alone would take the last.
-            Choice::Auto { .. } => {
-                let best = ALL.iter().copied().rev().max_by_key(|engine| signals(engine));
-                best.filter(|engine| signals(engine) > 0)
-            }
+        if let Some(engine) = self.lookup.engine() {
+            return Some(engine);
         }
+        if let Some(engine) = self.remembered.filter(|engine| **engine != CUSTOM && self.signals(engine) > 0)
+        {
+            return Some(engine);
+        }
+        // The first of the best: `max_by_key` alone would take the last. Names of the user's tell least.
+        let signals = |engine: &&'static Engine| if **engine == CUSTOM { 0 } else { self.signals(engine) };
+        let best = ALL.iter().copied().rev().max_by_key(signals);
+        best.filter(|engine| signals(engine) > 0).or((self.signals(&CUSTOM) > 0).then_some(&CUSTOM))
+    }
+
+    /// Of how many signals something was found that tells the engine.
+    fn signals(&self, engine: &Engine) -> usize {
+        let tells = |signal| {
+            let all = self.found.iter().map(|found| self.lookup.at(found.place));
+            all.into_iter().any(|wanted| wanted.part == Part::Signal(signal) && wanted.tells(engine))
+        };
+        Signal::ALL.into_iter().filter(|&signal| tells(signal)).count()
     }
 
     /// What the engine reports, and the first reason for which a part that is there is not known. With `cut`, the

@@ -55,7 +55,7 @@ impl Tally {
             // A sum, so that the order of labels does not matter.
             key = key.wrapping_add(hash(label.name, label.escaped));
         }
-        if selected < wanted.select.len() {
+        if selected < wanted.select.iter().filter(|(_, value)| !value.is_empty()).count() {
             return;
         }
         let order = self.lines;

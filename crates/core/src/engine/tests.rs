@@ -44,6 +44,9 @@ fn every_engine_is_found_by_its_name_its_row_and_its_families() {
         assert_eq!(engine.index(), u8::try_from(row).ok());
         assert_eq!(Engine::from_index(row as u8), Some(engine));
         assert!(engine.path.starts_with('/'));
+        if !engine.has_names() {
+            continue;
+        }
         let mut body = String::new();
         for signal in Signal::ALL {
             for family in engine.source(signal).families {
