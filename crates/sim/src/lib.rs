@@ -1,6 +1,7 @@
 //! The simulator and the mock engine of tblb, a load client, and the demonstration that puts them around nginx.
 #![forbid(unsafe_code)]
 
+pub mod analysis;
 pub mod client;
 pub mod compare;
 pub mod demo;

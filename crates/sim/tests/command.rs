@@ -118,3 +118,39 @@ fn help_names_the_node_types_and_the_faults() {
         assert!(text.contains(name), "{name}");
     }
 }
+
+#[test]
+fn analyze_shows_scores_and_shares() {
+    let nodes = br#"[{"waiting": 0, "cache": 0.25, "running": 4}, {"name": "full", "waiting": 0, "cache": 0.75, "running": 8}]"#;
+    let analyze = |args: &[&str]| {
+        let mut child = command()
+            .arg("analyze")
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        child.stdin.take().expect("its input").write_all(nodes).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let one: Value =
+        serde_json::from_str(&analyze(&["--json", "--policy", "tblb s1 waiting=0 cache=1"])).expect("JSON");
+    assert_eq!(one["nodes"][1]["name"], "full");
+    assert_eq!(one["algorithms"][0]["scores"], serde_json::json!([0.75, 0.25]));
+    assert_eq!(one["algorithms"][0]["shares"], serde_json::json!([0.75, 0.25]));
+    let table = analyze(&[]);
+    assert!(table.contains("node 1") && table.contains("s2_dynamic_waiting"), "{table}");
+}
+
+#[test]
+fn analyze_reads_the_pages_of_engines() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/corpus/llamacpp-loaded.prom");
+    let output = command().args(["analyze", "--json", page]).output().expect("it runs");
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert!(answer["nodes"][0]["running"].as_f64().is_some_and(|running| running > 0.0), "{answer}");
+    assert_eq!(answer["algorithms"].as_array().map(Vec::len), Some(16));
+    let output = command().args(["analyze", file!()]).output().expect("it runs");
+    assert!(!output.status.success(), "that is no page of metrics");
+}

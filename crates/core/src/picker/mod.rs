@@ -111,6 +111,14 @@ pub fn pick(
     }
 }
 
+/// The probability with which `pick=random` picks each of the candidates; all 0 where no score is above 0.
+pub fn shares(candidates: &[Candidate]) -> impl Iterator<Item = f64> {
+    let standing = candidates.iter().map(|c| c.known.standing).min().unwrap_or_default();
+    let total: f64 = candidates.iter().map(|c| scored::worth(c, standing)).sum();
+    let of_total = move |worth: f64| if total > 0.0 && total.is_finite() { worth / total } else { 0.0 };
+    candidates.iter().map(move |c| of_total(scored::worth(c, standing)))
+}
+
 /// The choice of the algorithm, None where it has nothing to go by.
 fn by_rule(
     how: &Balance,

@@ -1,4 +1,3 @@
-use super::scored::worth;
 use super::*;
 use proptest::prelude::*;
 
@@ -21,8 +20,8 @@ fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_s
     let scores = [0.05, 0.9, 0.4, 0.0, 0.65];
     let mut peers: Vec<_> = scores.iter().map(|&s| peer(0, 1, Some(s))).collect();
     peers[2].weight = 3;
-    let worth = |peer: &Candidate| worth(peer, Standing::Ready);
-    let total: f64 = peers.iter().map(worth).sum();
+    let shares: Vec<f64> = shares(&peers).collect();
+    assert!((shares[2] - 1.2 / 2.8).abs() < 1e-12, "score · weight / Σ: {shares:?}");
     let mut rng = fastrand::Rng::with_seed(7);
     let mut counts = [0u32; 5];
     for _ in 0..100_000 {
@@ -30,9 +29,8 @@ fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_s
         assert_eq!(picked.reason, Reason::Score);
         counts[picked.index] += 1;
     }
-    for (count, peer) in counts.iter().zip(&peers) {
-        let share = f64::from(*count) / 1e5;
-        assert!((share - worth(peer) / total).abs() < 0.01, "{counts:?}");
+    for (count, share) in counts.iter().zip(shares) {
+        assert!((f64::from(*count) / 1e5 - share).abs() < 0.01, "{counts:?}");
     }
     assert_eq!(counts[3], 0, "a score of 0 is never picked while another is above it");
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod analyze;
 mod demo;
 mod engine;
 mod load;
@@ -31,6 +32,7 @@ enum Command {
     Run(run::Args),
     Engine(engine::Args),
     Score(score::Args),
+    Analyze(analyze::Args),
     Load(load::Args),
     Demo(demo::Args),
 }
@@ -41,6 +43,7 @@ pub fn run() -> Ended {
         Command::Run(args) => run::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Analyze(args) => analyze::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
