@@ -40,8 +40,9 @@ check: ## check format, lints, licences and documentation
 	@scripts/setup.sh lints
 	@scripts/check.sh
 
-bench: setup ## run the benchmarks of the crates
-	@scripts/cargo.sh bench
+bench: ## measure what a pick, a rescoring and reading metrics cost, and write that into docs/algorithms.md
+	@scripts/setup.sh bench
+	@scripts/bench.sh
 
 install: build ## put the module where that nginx looks for modules, and enable it (DESTDIR=, MODULES_DIR=)
 	@scripts/install.sh install $(NGINX)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [lints]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere says what is. Quick
-# when nothing is. With lints, also what check.sh needs.
+# setup.sh [lints|bench]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere says what is. Quick
+# when nothing is. With lints or bench, also what check.sh or bench.sh needs.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
 
@@ -86,6 +86,7 @@ install_nginx_source
 find_rust || install_rust || say "These packages could not be installed."
 find_rust || fail "Rust $(rust_minimum) or newer is needed, and the packages of this distribution have none." \
     "Please install it with rustup (https://rustup.rs), then try again. Found: $(cargo --version 2>/dev/null || echo no cargo)"
-if [ "${1:-}" = lints ]; then
-    install_lints
-fi
+case ${1:-} in
+    lints) install_lints ;;
+    bench) command -v valgrind >/dev/null || install_missing valgrind ;;
+esac

@@ -110,20 +110,3 @@ proptest! {
         }
     }
 }
-
-/// The row of an algorithm in the page of the directive.
-fn row(a: &Algorithm) -> String {
-    let weights = match a.rule {
-        Rule::LeastConn | Rule::LeastWork => "–".into(),
-        Rule::Score(_) => format!("{}, {}, {}", a.weights.waiting, a.weights.cache, a.weights.running),
-    };
-    format!("| `{}` | {} | {} | {} |", a.name, a.formula, weights, a.purpose)
-}
-
-#[test]
-fn the_page_of_the_directive_has_the_table() {
-    let page = include_str!("../../../../docs/directives/tblb.md");
-    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
-    let expected: Vec<String> = ALL.iter().map(|a| row(a)).collect();
-    assert_eq!(rows, expected, "the rows should be:\n{}", expected.join("\n"));
-}

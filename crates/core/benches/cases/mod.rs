@@ -1,0 +1,135 @@
+//! What is measured, by time and by instructions: a pick, a rescoring and the reading of a metrics page.
+
+use std::hint::black_box;
+use std::sync::atomic::AtomicU64;
+use tblb_core::algorithm::{self, Rule};
+use tblb_core::board::{Board, Outcome, Shape};
+use tblb_core::config::Block;
+use tblb_core::engine::{Choice, Progress, Scrape};
+use tblb_core::load::Load;
+use tblb_core::picker::{self, Candidate};
+use tblb_core::scores::{Freshness, Scores};
+
+/// Nodes of a pool.
+const SIZES: [usize; 4] = [8, 64, 256, 1024];
+
+/// The ways to pick, each with a directive that picks so. How a score came about does not matter to a pick.
+const PICKS: [(&str, &str); 4] = [
+    ("least_conn", "tblb least_conn"),
+    ("least_work", "tblb least_work"),
+    ("random", "tblb s1 pick=random"),
+    ("best", "tblb s1 pick=best"),
+];
+
+const PAGES: [(&str, &[u8]); 2] = [
+    ("vllm", include_bytes!("../../corpus/vllm-0.32-loaded.prom")),
+    ("llamacpp", include_bytes!("../../corpus/llamacpp-loaded.prom")),
+];
+
+/// As much of a page as the poller reads at once.
+const CHUNK: usize = 16 * 1024;
+
+const NOW: Freshness = Freshness { now: 2, stale: 1000 };
+
+/// Something that can be done again and again.
+pub type Step = Box<dyn FnMut()>;
+
+/// One thing that is measured.
+pub struct Case {
+    /// `pick`, `rescore` or `page`.
+    pub group: &'static str,
+    /// What is picked or scored by, or whose page it is.
+    pub name: &'static str,
+    /// Nodes, or bytes of the page.
+    pub size: usize,
+    /// Makes ready for it.
+    pub step: fn(&Case) -> Step,
+}
+
+/// All that is measured.
+pub fn all() -> Vec<Case> {
+    let scored = algorithm::ALL.iter().filter(|algorithm| matches!(algorithm.rule, Rule::Score(_)));
+    let picks = PICKS.map(|(name, _)| ("pick", name, pick as fn(&Case) -> Step));
+    let rescorings = scored.map(|algorithm| ("rescore", algorithm.name, rescore as fn(&Case) -> Step));
+    let by_size = picks.into_iter().chain(rescorings);
+    let cases = by_size.flat_map(|(group, name, step)| SIZES.map(|size| Case { group, name, size, step }));
+    let pages = PAGES.map(|(name, page)| Case { group: "page", name, size: page.len(), step: read_page });
+    cases.chain(pages).collect()
+}
+
+/// What a request pays: it looks up what is known of each peer, and picks.
+fn pick(case: &Case) -> Step {
+    let directive = PICKS.iter().find(|(name, _)| *name == case.name).map_or("", |(_, directive)| directive);
+    let mut pool = Pool::new(directive, case.size);
+    let mut rng = fastrand::Rng::with_seed(1);
+    let candidate = |_| Candidate {
+        conns: rng.u64(0..50),
+        weight: 1,
+        effective_weight: 1,
+        current_weight: 0,
+        known: picker::Known::default(),
+    };
+    let mut candidates: Vec<_> = (0..case.size).map(candidate).collect();
+    Box::new(move || {
+        pool.refresh();
+        for (place, candidate) in candidates.iter_mut().enumerate() {
+            candidate.known = pool.scores.get(place);
+        }
+        black_box(picker::pick(&pool.block, black_box(100), &mut candidates, &mut rng));
+    })
+}
+
+/// What a worker pays when metrics have changed.
+fn rescore(case: &Case) -> Step {
+    let mut pool = Pool::new(&format!("tblb {}", case.name), case.size);
+    Box::new(move || {
+        pool.scores.forget();
+        pool.refresh();
+        black_box(pool.scores.get(0));
+    })
+}
+
+/// What the poller pays for one answer, up to where it has enough.
+fn read_page(case: &Case) -> Step {
+    let page = PAGES.iter().find(|(name, _)| *name == case.name).map_or(&[][..], |(_, page)| page);
+    Box::new(move || {
+        let mut scrape = Scrape::new(Choice::Auto { remembered: None });
+        for chunk in black_box(page).chunks(CHUNK) {
+            if !matches!(scrape.feed(chunk), Ok(Progress::More)) {
+                break;
+            }
+        }
+        let _ = black_box(scrape.finish());
+    })
+}
+
+/// Peers that all report.
+struct Pool {
+    block: Block,
+    board: Board<'static>,
+    slots: Vec<Option<u32>>,
+    scores: Scores,
+}
+
+impl Pool {
+    #[expect(clippy::unwrap_used, reason = "the directives and sizes are those above")]
+    fn new(directive: &str, size: usize) -> Self {
+        let shape = Shape { upstreams: 1, slots: size, rows: 4 };
+        let words: Vec<AtomicU64> = (0..shape.words().unwrap()).map(|_| AtomicU64::new(0)).collect();
+        let board = Board::format(words.leak(), shape).unwrap();
+        (0..shape.rows).for_each(|row| board.row(row).unwrap().begin(1 + row as u32));
+        let slots: Vec<_> = (1..=size as u64).map(|key| board.claim(key, 0, 0).map(|i| i as u32)).collect();
+        let mut rng = fastrand::Rng::with_seed(3);
+        for slot in slots.iter().flatten() {
+            let (waiting, running) = (Some(f64::from(rng.u8(0..20))), Some(f64::from(rng.u8(..))));
+            let load = Load { waiting, running, cache: Some(rng.f64()), ..Load::default() };
+            board.publish(*slot as usize, &Outcome { at: 1, took: 1, result: Ok((0, load)) });
+        }
+        let block = Block::parse(directive).unwrap();
+        Pool { block, board, slots, scores: Scores::with_capacity(size) }
+    }
+
+    fn refresh(&mut self) {
+        self.scores.refresh(&self.block, &self.board, 0, black_box(&self.slots), NOW);
+    }
+}
