@@ -22,6 +22,8 @@ pub enum Purpose {
     Deal,
     /// When pages are polled; the index is the instance's.
     Polls,
+    /// What a random fleet is like.
+    Fleet,
     /// What a policy draws; the index is the instance's.
     Picks,
 }

@@ -3,6 +3,7 @@
 mod analyze;
 mod demo;
 mod engine;
+mod fleets;
 mod load;
 mod progress;
 mod run;
@@ -30,6 +31,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
+    Fleets(fleets::Args),
     Engine(engine::Args),
     Score(score::Args),
     Analyze(analyze::Args),
@@ -41,6 +43,7 @@ enum Command {
 pub fn run() -> Ended {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Fleets(args) => fleets::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Analyze(args) => analyze::run(&args),

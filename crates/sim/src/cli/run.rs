@@ -46,10 +46,10 @@ struct Seeds {
 /// What all simulations take.
 #[derive(clap::Args)]
 pub struct Common {
-    /// A policy; the first one is what the others are compared with
-    #[arg(long = "policy", value_name = "DIRECTIVE", value_parser = Named::parse,
-        default_values = ["tblb least_conn", "tblb"])]
-    pub policies: Vec<Named>,
+    /// A policy; the first one is what the others are compared with. Without any, those that the scenario names, or
+    /// nginx's least_conn and the default of tblb
+    #[arg(long = "policy", value_name = "DIRECTIVE", value_parser = Named::parse)]
+    policies: Vec<Named>,
     /// The TTFT and the TPOT in ms that are promised
     #[arg(long, value_name = "TTFT/TPOT", default_value = "500/50", value_parser = slo)]
     pub slo: Slo,
@@ -58,7 +58,25 @@ pub struct Common {
     pub json: bool,
 }
 
-fn count(text: &str) -> Result<usize, String> {
+impl Common {
+    /// The policies that are given, or those that the scenario names.
+    ///
+    /// # Errors
+    /// The scenario names one that there is not.
+    pub fn policies(&self, scenario: &[String]) -> Result<Vec<Named>, String> {
+        if !self.policies.is_empty() {
+            return Ok(self.policies.clone());
+        }
+        let texts = if scenario.is_empty() { &DEFAULT.map(str::to_owned)[..] } else { scenario };
+        texts.iter().map(|text| Named::parse(text)).collect()
+    }
+}
+
+/// The policies that are compared where none are named.
+const DEFAULT: [&str; 2] = ["tblb least_conn", "tblb"];
+
+/// A whole number above 0.
+pub fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a whole number above 0".to_owned())
 }
 
@@ -85,6 +103,6 @@ pub fn run(args: &Args) -> Ended {
     let seeds = args.seeds.first_seed..args.seeds.first_seed.saturating_add(args.seeds.seeds);
     let case = |load| Case { scenario: &scenario, load, requests, seeds: seeds.clone().collect() };
     let cases: Vec<_> = loads.into_iter().map(case).collect();
-    study::report(&cases, &args.common)?;
+    study::report(&cases, &args.common.policies(&scenario.policies)?, &args.common)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,7 +16,8 @@ use super::{progress, table};
 /// A policy and the text that names it.
 #[derive(Debug, Clone)]
 pub struct Named {
-    text: String,
+    /// The text.
+    pub text: String,
     rule: Rule,
 }
 
@@ -57,21 +58,21 @@ struct Line<'a> {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn report(cases: &[Case<'_>], common: &Common) -> io::Result<()> {
-    let measures = measure(cases, &common.policies, &common.slo);
+pub fn report(cases: &[Case<'_>], policies: &[Named], common: &Common) -> io::Result<()> {
+    let measures = measure(cases, policies, &common.slo);
     let mut out = io::stdout().lock();
     for (case, of_policies) in cases.iter().zip(&measures) {
         if common.json {
-            write_lines(&mut out, case, &common.policies, of_policies)?;
+            write_lines(&mut out, case, policies, of_policies)?;
         } else {
-            write_table(&mut out, case, &common.policies, of_policies)?;
+            write_table(&mut out, case, policies, of_policies)?;
         }
     }
     Ok(())
 }
 
 /// What each case came to under each policy at each seed.
-fn measure(cases: &[Case<'_>], policies: &[Named], slo: &Slo) -> Vec<Vec<Vec<Measures>>> {
+pub fn measure(cases: &[Case<'_>], policies: &[Named], slo: &Slo) -> Vec<Vec<Vec<Measures>>> {
     let runs: usize = cases.iter().map(|case| case.seeds.len() * policies.len()).sum();
     let bar = progress::bar("simulate", runs, "runs");
     let measured = cases
@@ -92,7 +93,11 @@ fn measure(cases: &[Case<'_>], policies: &[Named], slo: &Slo) -> Vec<Vec<Vec<Mea
     measured
 }
 
-fn write_lines(
+/// Writes a line of JSON for each policy and seed of a case.
+///
+/// # Errors
+/// The output is closed.
+pub fn write_lines(
     out: &mut impl Write,
     case: &Case<'_>,
     policies: &[Named],

@@ -97,8 +97,9 @@ impl Fleet<'_> {
         };
         if part.bytes > 0 {
             flight.told = flight.told.max(tokens);
+            let first = current.first_byte.is_none();
             current.first_byte.get_or_insert(self.now);
-            self.instances[asked.instance].part(self.now, current, part);
+            self.instances[asked.instance].part(self.now, current, part, first);
         }
     }
 

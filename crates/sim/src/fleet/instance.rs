@@ -73,9 +73,12 @@ impl Instance {
         Some(picked)
     }
 
-    /// A part of an answer came.
-    pub fn part(&mut self, now: Nanos, one: &Try, part: Part) {
+    /// A part of an answer came, the first one or another.
+    pub fn part(&mut self, now: Nanos, one: &Try, part: Part, first: bool) {
         if let Some(scene) = Self::scene(&self.words, &self.slots, now) {
+            if first {
+                self.policy.first_byte(scene, one);
+            }
             self.policy.part(scene, one, part);
         }
     }

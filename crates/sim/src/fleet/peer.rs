@@ -46,6 +46,11 @@ impl Peer {
         self.fails < MAX_FAILS || (now / SECOND).saturating_sub(self.checked) > FAIL_TIMEOUT
     }
 
+    /// How often `fail_timeout` has passed since nginx last looked whether it is well, which it does as it sends requests.
+    pub fn idle_timeouts(&self, now: Nanos) -> u64 {
+        (now / SECOND).saturating_sub(self.checked) / (FAIL_TIMEOUT + 1)
+    }
+
     /// A request goes there.
     pub fn take(&mut self, now: Nanos) {
         self.conns += 1;

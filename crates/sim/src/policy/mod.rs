@@ -3,14 +3,25 @@
 //! A policy knows only what nginx can see: the size of a request, when bytes of its answer come and how many, and
 //! the pages that were polled.
 
+mod choice;
+mod gateway;
+mod learned;
+mod least_time;
+mod lmetric;
 mod nginx;
+mod peak_ewma;
+mod prequal;
+mod queues;
+mod rule;
 mod tblb;
+#[cfg(test)]
+mod tests;
+
+pub use rule::{METHODS, Method, Rule};
+pub use tblb_core::tries::{Ending, Part};
 
 use tblb_core::board::Board;
-use tblb_core::config::Block;
 use tblb_core::load::Load;
-use tblb_core::picker::{Candidate, Known};
-pub use tblb_core::tries::{Ending, Part};
 
 use crate::fleet::Peer;
 use crate::node::Nanos;
@@ -95,8 +106,11 @@ pub trait Policy {
     /// Picks one of the eligible peers; None if there is none.
     fn pick(&mut self, view: View<'_>, seen: &Seen) -> Option<usize>;
 
-    /// A part of an answer came: the first one if `one.first_byte` is now. Between the first and the last part it is told
-    /// as often as [`Policy::listens_every`] says.
+    /// The first byte of an answer's body came.
+    fn first_byte(&mut self, _scene: Scene<'_>, _one: &Try) {}
+
+    /// A part of an answer came. Between the first and the last part it is told as often as [`Policy::listens_every`]
+    /// says.
     fn part(&mut self, _scene: Scene<'_>, _one: &Try, _part: Part) {}
 
     /// How often it wants to be told of the parts of answers; None for the first and the rest only.
@@ -118,85 +132,3 @@ pub struct Context<'a> {
     /// The age above which a page counts no more, in ms.
     pub stale_ms: u64,
 }
-
-/// A policy as it is named.
-#[derive(Debug, Clone)]
-pub enum Rule {
-    /// The directives of an upstream block, `tblb` among them.
-    Tblb(Box<Block>),
-    /// A method of nginx.
-    Nginx(nginx::Method),
-}
-
-impl Rule {
-    /// Parses the text of `--policy`: the directives of an upstream block as nginx takes them, a `tblb` first (the
-    /// last semicolon may be left out), or one of the words.
-    ///
-    /// # Errors
-    /// Says what is wrong, and what would be right.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let words: Vec<&str> = text.trim_end_matches(';').split_whitespace().collect();
-        match words[..] {
-            ["tblb" | "tblb;", ..] => match Block::parse(text) {
-                Ok(block) => Ok(Self::Tblb(Box::new(block))),
-                Err(error) => Err(error.to_string()),
-            },
-            [word] => {
-                let method = nginx::Method::ALL.iter().find(|(name, _)| *name == word);
-                method.map(|&(_, method)| Self::Nginx(method)).ok_or_else(|| unknown(word))
-            }
-            _ => Err(unknown(text)),
-        }
-    }
-
-    /// The `weight` of a server whose node has this speed.
-    pub fn weight(&self, speed: f64) -> i64 {
-        match self {
-            Self::Nginx(nginx::Method::WeightedLeastConn) => (speed * WEIGHT).round().max(1.0) as i64,
-            _ => 1,
-        }
-    }
-
-    /// The policy of one instance.
-    pub fn make(&self, context: &Context<'_>) -> Box<dyn Policy + Send> {
-        match self {
-            Self::Tblb(block) => Box::new(tblb::Tblb::new(block, context)),
-            Self::Nginx(method) => Box::new(nginx::Nginx::new(*method)),
-        }
-    }
-}
-
-/// The weight of a node of speed 1: fine enough for any fleet.
-const WEIGHT: f64 = 100.0;
-
-fn unknown(text: &str) -> String {
-    let words: Vec<_> = nginx::Method::ALL.iter().map(|(name, _)| *name).collect();
-    format!("unknown policy \"{text}\", expected a directive \"tblb …\" or one of {}", words.join(", "))
-}
-
-/// Fills `candidates` with the eligible peers, and with what is known of each.
-fn gather(view: &View<'_>, candidates: &mut Vec<Candidate>, known: impl Fn(usize) -> Known) {
-    candidates.clear();
-    candidates.extend(view.eligible.iter().map(|&at| {
-        let peer = &view.peers[at];
-        Candidate {
-            conns: peer.conns,
-            weight: peer.weight,
-            effective_weight: peer.effective_weight,
-            current_weight: peer.current_weight,
-            known: known(at),
-        }
-    }));
-}
-
-/// Writes back the weights that a pick moved, and says which peer the candidate was.
-fn settle(view: &mut View<'_>, candidates: &[Candidate], picked: usize) -> Option<usize> {
-    for (&at, candidate) in view.eligible.iter().zip(candidates) {
-        view.peers[at].current_weight = candidate.current_weight;
-        view.peers[at].effective_weight = candidate.effective_weight;
-    }
-    view.eligible.get(picked).copied()
-}
-
-#[cfg(test)]
-mod tests;

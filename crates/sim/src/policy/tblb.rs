@@ -8,7 +8,8 @@ use tblb_core::picker::{self, Candidate};
 use tblb_core::scores::{Freshness, Scores};
 use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
 
-use super::{Context, Policy, Scene, Seen, Try, View, gather, settle};
+use super::choice::{gather, settle};
+use super::{Context, Policy, Scene, Seen, Try, View};
 use crate::node::Nanos;
 
 /// How often it is told of the bytes of answers, where it listens to them: about as often as a node makes a step.

@@ -11,6 +11,8 @@ pub(super) struct Bench {
     pub eligible: Vec<usize>,
     pub now: Nanos,
     rng: fastrand::Rng,
+    words: Vec<AtomicU64>,
+    picks: u64,
 }
 
 impl Bench {
@@ -18,8 +20,11 @@ impl Bench {
         let count = conns.len();
         let mut peers = vec![Peer::new(1); count];
         peers.iter_mut().zip(conns).for_each(|(peer, &conns)| peer.conns = conns);
+        let shape = Shape { upstreams: 1, slots: count, rows: 1 };
+        let words: Vec<_> = (0..shape.words().expect("few")).map(|_| AtomicU64::new(0)).collect();
+        Board::format(&words, shape).expect("enough words");
         let rng = fastrand::Rng::with_seed(1);
-        Self { peers, pages: vec![None; count], eligible: (0..count).collect(), now: 0, rng }
+        Self { peers, pages: vec![None; count], eligible: (0..count).collect(), now: 0, rng, words, picks: 0 }
     }
 
     pub fn policy(&self, text: &str) -> Box<dyn Policy + Send> {
@@ -29,10 +34,8 @@ impl Bench {
     }
 
     pub fn pick(&mut self, policy: &mut dyn Policy) -> Option<usize> {
-        let shape = Shape { upstreams: 1, slots: self.peers.len(), rows: 1 };
-        let words: Vec<_> = (0..shape.words().expect("few")).map(|_| AtomicU64::new(0)).collect();
-        let board = Board::format(&words, shape).expect("enough words");
         let slots = vec![None; self.pages.len()];
+        let board = Board::open(&self.words).expect("a board");
         let view = View {
             scene: Scene { now: self.now, board, slots: &slots },
             peers: &mut self.peers,
@@ -40,7 +43,29 @@ impl Bench {
             pages: &self.pages,
             rng: &mut self.rng,
         };
-        policy.pick(view, &Seen { number: 0, body: 1000, worker: 0 })
+        self.picks += 1;
+        policy.pick(view, &Seen { number: self.picks - 1, body: 1000, worker: 0 })
+    }
+
+    /// What a peer's page says now: requests that run and wait, cache use, and how many of the requests are ours.
+    pub fn page(&mut self, peer: usize, running: f64, waiting: f64, cache: f64, own: u64) {
+        let load =
+            Load { waiting: Some(waiting), running: Some(running), cache: Some(cache), ..Load::default() };
+        self.pages[peer] = Some(Page { at: self.now, load, own });
+    }
+
+    /// A request that was picked now, if it was, has its first byte and its last from this peer after so many ms: an
+    /// answer of 100 tokens.
+    pub fn answer(&mut self, policy: &mut dyn Policy, peer: usize, first: u64, last: u64) {
+        let slots = vec![None; self.pages.len()];
+        let board = Board::open(&self.words).expect("a board");
+        let at = |ms: u64| Scene { now: self.now + ms * 1_000_000, board, slots: &slots };
+        let seen = Seen { number: 0, body: 1000, worker: 0 };
+        let one = Try { seen, peer, begun: self.now, first_byte: Some(at(first).now) };
+        policy.first_byte(at(first), &one);
+        policy.part(at(first), &one, Part { bytes: 204, lines: 1, shortest: 199 });
+        policy.part(at(last), &one, Part { bytes: 99 * 204, lines: 99, shortest: 199 });
+        policy.end(at(last), &one, Ending::Completed);
     }
 
     /// How often each is picked, of a thousand picks; nothing changes between them.
@@ -83,7 +108,8 @@ fn random_two_prefers_the_idle_and_never_takes_the_busiest() {
 
 #[test]
 fn only_the_eligible_are_picked() {
-    for (text, _) in nginx::Method::ALL {
+    for method in METHODS {
+        let text = method.name;
         let mut bench = Bench::new(&[0, 5, 5]);
         bench.eligible = vec![1, 2];
         assert_eq!(bench.thousand(text)[0], 0, "{text}");

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod event;
+mod fleets;
 mod nodes;
 mod presets;
 mod proxy;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use arrivals::{Arrivals, Flash, Ramp};
 pub use event::{Blow, Event};
+pub use fleets::{Class, random_fleet};
 pub use nodes::NodeGroup;
 pub use presets::PRESETS;
 pub use proxy::Proxy;
@@ -19,6 +21,8 @@ pub use requests::Requests;
 use std::path::Path;
 
 use serde::Deserialize;
+
+use crate::policy::Rule;
 
 /// A scenario. Its keys are those of the file; docs/simulator.md describes them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -40,6 +44,9 @@ pub struct Scenario {
     /// Seconds that a client of a closed loop thinks before its next request, on average.
     #[serde(default)]
     pub think: f64,
+    /// The policies to compare, the first one with the others, as `--policy` takes them.
+    #[serde(default)]
+    pub policies: Vec<String>,
     /// How the requests of an open loop come.
     #[serde(default)]
     pub arrivals: Arrivals,
@@ -106,6 +113,7 @@ impl Scenario {
     /// # Errors
     /// Says what is wrong.
     pub fn check(&self) -> Result<(), String> {
+        self.policies.iter().try_for_each(|text| Rule::parse(text).map(|_| ()))?;
         let nodes = self.each_node().count();
         if nodes == 0 {
             return Err("there are no nodes".to_owned());

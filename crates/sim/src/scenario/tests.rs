@@ -27,6 +27,7 @@ fn a_file_that_is_wrong_says_where() {
     for (text, expected) in [
         ("[[node]]\ntype = \"2gpu\"\n".to_owned(), "4gpu-tp"),
         (format!("colour = 1\n{node}"), "colour"),
+        (format!("policies = [\"tblb s9\"]\n{node}"), "s1_enhanced"),
         (format!("{node}speed = 0\n"), "speed"),
         (format!("{node}speculative = 0.5\n"), "speculative"),
         (format!("{node}[proxy]\nworkers = 0\n"), "worker"),
@@ -60,4 +61,24 @@ fn a_ramp_rises_and_a_crowd_comes_and_goes() {
     };
     let factors = [0.0, 5.0, 10.0, 20.0, 24.9, 25.0].map(|at| arrivals.factor(at));
     assert_eq!(factors, [1.0, 2.0, 3.0, 12.0, 12.0, 3.0]);
+}
+
+#[test]
+fn random_fleets_are_what_their_class_says() {
+    for seed in 0..200 {
+        let (fleet, load) = random_fleet(seed);
+        assert_eq!(random_fleet(seed), (fleet.clone(), load));
+        assert_eq!((fleet.check(), fleet.name.as_str()), (Ok(()), format!("fleet-{seed}").as_str()));
+        let first = fleet.each_node().next().expect("a node").clone();
+        let alike =
+            fleet.each_node().all(|node| (&node.node_type, node.speed) == (&first.node_type, first.speed));
+        let background = fleet.each_node().filter(|node| node.background > 0).count();
+        let nodes = fleet.each_node().count();
+        assert!((2..=16).contains(&nodes), "{nodes}");
+        match Class::of(seed) {
+            Class::Identical => assert!(alike && background == 0),
+            Class::Background => assert!(alike && background > 0 && background < nodes),
+            Class::Mild | Class::Wild => assert!(!alike),
+        }
+    }
 }
