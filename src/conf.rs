@@ -11,6 +11,7 @@ use std::ptr;
 use tblb_core::board::{self, Shape};
 use tblb_core::config::Block;
 use tblb_core::status::Format;
+use tblb_poller::Credentials;
 
 /// The configuration of the http block.
 #[derive(Default)]
@@ -38,6 +39,8 @@ pub struct Place {
 pub struct UpstreamConf {
     /// What its directives say.
     pub block: Block,
+    /// What polls show to be let in, by `tblb_metrics_auth`.
+    pub credentials: Option<Credentials>,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
     /// nginx's configuration of the block.

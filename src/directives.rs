@@ -2,7 +2,7 @@
 
 use crate::conf::{LocationConf, MainConf, Place, UpstreamConf, main_of};
 use crate::guard::{self, Failed};
-use crate::{balancer, log, peers, status};
+use crate::{balancer, credentials, log, peers, status};
 use ngx::ffi::{
     NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
     NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_HTTP_UPSTREAM_BACKUP, NGX_HTTP_UPSTREAM_CREATE,
@@ -19,7 +19,7 @@ use tblb_core::status::Format;
 type Handler = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 
 /// nginx writes into commands never, but takes them by a pointer that is not const.
-struct Commands([ngx_command_t; 7]);
+struct Commands([ngx_command_t; 8]);
 // SAFETY: the commands are never written to.
 unsafe impl Sync for Commands {}
 
@@ -27,6 +27,7 @@ static COMMANDS: Commands = Commands([
     in_upstream(c"tblb"),
     in_upstream(c"tblb_metrics"),
     in_upstream(c"tblb_metrics_signal"),
+    in_upstream(c"tblb_metrics_auth"),
     in_upstream(c"tblb_limit"),
     in_upstream(c"tblb_bypass"),
     command(
@@ -111,7 +112,7 @@ unsafe fn words<'a>(cf: *mut ngx_conf_t) -> Result<Vec<&'a str>, Box<dyn Display
     words.iter().map(text).collect()
 }
 
-fn wrong(error: impl Display + 'static) -> Box<dyn Display> {
+pub fn wrong(error: impl Display + 'static) -> Box<dyn Display> {
     Box::new(error)
 }
 
@@ -127,6 +128,9 @@ unsafe extern "C" fn upstream_directive(
             let main = main_of(cf).ok_or_else(|| wrong("no http block"))?;
             let was_ours = conf.block.is_ours();
             conf.block.set(name, words).map_err(wrong)?;
+            if let (Some(auth), None) = (&conf.block.auth, &conf.credentials) {
+                conf.credentials = Some(credentials::read(cf, auth)?);
+            }
             if main.blocks.last().is_none_or(|(last, _)| !ptr::eq(*last, conf)) {
                 main.blocks.push((conf, place(cf)));
             }

@@ -18,6 +18,7 @@ mod balancer;
 mod body;
 mod clock;
 mod conf;
+mod credentials;
 mod directives;
 mod guard;
 mod log;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tblb_core::board::{Board, Holder, Outcome};
 use tblb_core::config::{self, Metrics};
-use tblb_core::engine::{Lookup, Reading};
+use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
 use tblb_poller::{MAX_THREADS, MetricsPath, Poller, Scheme, Settings, Sink, State, Target, When};
 
@@ -148,7 +148,7 @@ impl Polling {
         let mut targets = Vec::new();
         for (upstream, peers, slots) in groups {
             let Some(metrics) = &upstream.block.metrics else { continue };
-            let settings = Arc::new(settings(metrics, upstream.block.lookup()));
+            let settings = Arc::new(settings(upstream, metrics));
             for (peer, slot) in peers.iter().zip(slots) {
                 let (Some(slot), Some(target)) = (slot, target(upstream, peer, metrics, &settings)) else {
                     continue;
@@ -201,14 +201,15 @@ impl Polling {
 }
 
 /// How to poll, as the poller takes it.
-fn settings(metrics: &Metrics, lookup: Arc<Lookup>) -> Settings {
+fn settings(upstream: &UpstreamConf, metrics: &Metrics) -> Settings {
     Settings {
         scheme: match metrics.scheme {
             config::Scheme::Http => Scheme::Http,
             config::Scheme::Https => Scheme::Https,
         },
         path: metrics.path.as_deref().and_then(MetricsPath::new),
-        lookup,
+        lookup: upstream.block.lookup(),
+        credentials: upstream.credentials.clone(),
         interval: metrics.interval,
         timeout: metrics.timeout,
         verify: metrics.verify.on,

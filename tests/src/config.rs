@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -37,7 +38,8 @@ pub struct Config {
     daemon: bool,
     master: bool,
     http2: bool,
-    files: BTreeMap<String, String>,
+    /// By name: mode and content.
+    files: BTreeMap<String, (u32, String)>,
 }
 
 /// Where an nginx listens.
@@ -96,8 +98,14 @@ impl Config {
 
     /// Adds a file beside the configuration.
     #[must_use]
-    pub fn file(mut self, name: &str, text: &str) -> Config {
-        self.files.insert(name.to_owned(), text.to_owned());
+    pub fn file(self, name: &str, text: &str) -> Config {
+        self.file_of_mode(name, text, 0o644)
+    }
+
+    /// Adds a file of this mode beside the configuration.
+    #[must_use]
+    pub fn file_of_mode(mut self, name: &str, text: &str, mode: u32) -> Config {
+        self.files.insert(name.to_owned(), (mode, text.to_owned()));
         self
     }
 
@@ -146,8 +154,10 @@ impl Config {
 
     /// Writes the configuration into a directory.
     pub(crate) fn write(&self, directory: &Path, ports: Ports) -> PathBuf {
-        for (name, text) in &self.files {
-            fs::write(directory.join(name), text).expect("a file in the directory of the test");
+        for (name, (mode, text)) in &self.files {
+            let file = directory.join(name);
+            fs::write(&file, text).expect("a file in the directory of the test");
+            fs::set_permissions(&file, fs::Permissions::from_mode(*mode)).expect("its mode");
         }
         let file = directory.join("nginx.conf");
         fs::write(&file, self.text(directory, ports)).expect("a file in the directory of the test");

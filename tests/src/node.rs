@@ -57,6 +57,8 @@ struct State {
     metrics: Vec<u8>,
     /// The path of its metrics.
     metrics_path: &'static str,
+    /// The Authorization that a request for its metrics must have, empty for none.
+    key: String,
     mood: Mood,
     released: HashSet<String>,
     stopped: bool,
@@ -77,6 +79,7 @@ impl Node {
         let state = State {
             metrics: page(0.0, 0.0, 0.0),
             metrics_path: "/metrics",
+            key: String::new(),
             mood: Mood::Well,
             released: HashSet::new(),
             stopped: false,
@@ -117,6 +120,11 @@ impl Node {
     /// Has its metrics at another path.
     pub fn report_at(&self, path: &'static str) {
         self.shared.lock().metrics_path = path;
+    }
+
+    /// Answers requests for its metrics with 401 unless this is their Authorization; empty for none.
+    pub fn lock_metrics(&self, key: &str) {
+        self.shared.lock().key = key.to_owned();
     }
 
     /// Has no metrics.
@@ -194,11 +202,11 @@ fn serve(socket: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(socket.try_clone()?);
     let mut writer = socket;
     let mut counted = false;
-    while let Some(path) = read_request(&mut reader)? {
+    while let Some((path, key)) = read_request(&mut reader)? {
         let mut state = shared.lock();
         if path == state.metrics_path {
             state.seen.polls += 1;
-            let metrics = state.metrics.clone();
+            let metrics = if key == state.key { state.metrics.clone() } else { whole(401, "who are you?\n") };
             drop(state);
             writer.write_all(&metrics)?;
             continue;
@@ -216,14 +224,14 @@ fn serve(socket: TcpStream, shared: &Shared) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads a request and gives its path, None at the end of the connection.
-fn read_request(reader: &mut impl BufRead) -> io::Result<Option<String>> {
+/// Reads a request and gives its path and its Authorization (empty if it has none), None at the end of the connection.
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, String)>> {
     let mut line = String::new();
     if reader.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut length = 0;
+    let (mut length, mut key) = (0, String::new());
     loop {
         line.clear();
         reader.read_line(&mut line)?;
@@ -231,12 +239,13 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<String>> {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                 length = value.parse().unwrap_or(0);
             }
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => value.clone_into(&mut key),
             Some(_) => {}
             None => break,
         }
     }
     io::copy(&mut reader.take(length), &mut io::sink())?;
-    Ok(Some(path))
+    Ok(Some((path, key)))
 }
 
 const STREAMED: &[u8] =

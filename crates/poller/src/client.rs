@@ -64,6 +64,9 @@ impl Client {
         let request = |path| {
             let mut request = Request::new(());
             *request.uri_mut() = uri(settings.scheme, authority.clone(), path);
+            if let Some(credentials) = &settings.credentials {
+                request.headers_mut().insert(header::AUTHORIZATION, credentials.header().clone());
+            }
             request
         };
         let places = paths(settings).into_iter().map(request).collect();

@@ -6,6 +6,7 @@
 
 mod agent;
 mod client;
+mod credentials;
 mod failure;
 mod lanes;
 mod poller;
@@ -17,6 +18,7 @@ mod target;
 mod tls;
 mod wire;
 
+pub use credentials::Credentials;
 pub use poller::{MAX_THREADS, Poller, Sink, When};
 pub use state::State;
 pub use target::{MetricsPath, Scheme, Settings, Target};

@@ -1,5 +1,6 @@
 //! Whom to poll, and how.
 
+use crate::credentials::Credentials;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub path: Option<MetricsPath>,
     /// Which series to read.
     pub lookup: Arc<Lookup>,
+    /// What a poll shows to be let in, if anything.
+    pub credentials: Option<Credentials>,
     /// From one poll to the next.
     pub interval: Duration,
     /// What a poll may take, from connecting to the last byte.
@@ -57,6 +60,7 @@ impl Default for Settings {
             scheme: Scheme::Http,
             path: None,
             lookup: Lookup::new(None, &[]),
+            credentials: None,
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             verify: true,

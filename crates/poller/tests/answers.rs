@@ -9,10 +9,11 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::*;
+use tblb_core::config::Auth;
 use tblb_core::engine::{Engine, Lookup};
 use tblb_core::fault::Fault;
 use tblb_core::load::Load;
-use tblb_poller::{MetricsPath, Settings};
+use tblb_poller::{Credentials, MetricsPath, Settings, Target};
 
 const LOADED: Load =
     Load { waiting: Some(4.0), running: Some(4.0), cache: Some(0.4040404040404041), closed: false };
@@ -56,6 +57,44 @@ fn the_request_is_what_engines_expect() {
     let head = seen.lock().unwrap().to_lowercase();
     assert!(head.starts_with("get /metrics http/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("\r\nhost: {}\r\n", server.address)), "{head}");
+}
+
+/// Credentials of a user.
+fn credentials() -> Option<Credentials> {
+    let auth = Auth::parse(&["basic", "Aladdin", "f"]).unwrap();
+    Credentials::new(&auth.scheme, &auth.secret(b"open sesame").unwrap())
+}
+
+#[test]
+fn credentials_are_shown_at_each_place_and_not_elsewhere() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let put = Arc::clone(&seen);
+    let server = Server::start(move |mut stream| {
+        while let Some(head) = request(&mut stream)? {
+            put.lock().unwrap().push(head);
+            stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
+        }
+        Ok(())
+    });
+    let settings = Settings { credentials: credentials(), ..settings() };
+    let target = target(1, server.address, &settings);
+    assert!(!format!("{target:?}").contains("QWxhZGRpbj"), "{target:?}");
+    poll_once(target.clone()).outcome.unwrap_err();
+    let heads = std::mem::take(&mut *seen.lock().unwrap());
+    assert!(heads.len() >= 3);
+    for head in heads {
+        assert!(
+            head.to_lowercase().contains("\r\nauthorization: basic qwxhzgrpbjpvcgvuihnlc2ftzq==\r\n"),
+            "{head}"
+        );
+    }
+    // A redirect takes them nowhere.
+    let elsewhere = Server::answering(ok(PAGE));
+    let location =
+        format!("HTTP/1.1 302 Found\r\nLocation: http://{}/\r\nContent-Length: 0\r\n\r\n", elsewhere.address);
+    let server = Server::answering(location);
+    poll_once(Target { address: server.address, ..target }).outcome.unwrap_err();
+    assert_eq!(elsewhere.connections(), 0);
 }
 
 #[test]

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use support::*;
+use tblb_core::config::Auth;
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
-use tblb_poller::{Scheme, Settings, Target};
+use tblb_poller::{Credentials, Scheme, Settings, Target};
 
 /// An authority, and the file that says that it is to be trusted.
 struct Authority {
@@ -41,6 +42,11 @@ impl Authority {
 
     /// A server with a certificate for these names, valid up to that year.
     fn server(&self, names: &[&str], until: i32) -> Server {
+        self.server_that_wants("", names, until)
+    }
+
+    /// The same; a request without that in its head is refused.
+    fn server_that_wants(&self, wanted: &'static str, names: &[&str], until: i32) -> Server {
         let names: Vec<_> = names.iter().map(|name| name.to_string()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(until, 1, 1));
@@ -56,8 +62,10 @@ impl Authority {
         Server::start(move |stream| {
             let session = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = StreamOwned::new(session, stream);
-            while request(&mut stream)?.is_some() {
-                stream.write_all(ok(PAGE).as_bytes())?;
+            while let Some(head) = request(&mut stream)? {
+                let refused = "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_owned();
+                let answer = if head.contains(wanted) { ok(PAGE) } else { refused };
+                stream.write_all(answer.as_bytes())?;
             }
             Ok(())
         })
@@ -95,6 +103,17 @@ fn a_page_is_read_over_one_connection_again_and_again() {
         assert!(server.connections() - before <= 3, "of 10 polls, or a few more");
         assert!(recorder.of(1).iter().all(|poll| poll.outcome.is_ok()));
     }
+}
+
+#[test]
+fn credentials_are_sent_over_tls() {
+    let authority = Authority::new("credentials");
+    let server = authority.server_that_wants("authorization: Bearer abc\r\n", &["llm.example"], 2100);
+    assert_eq!(fault(named("llm.example", &server, &authority.settings())), Fault::Status);
+    let auth = Auth::parse(&["bearer", "f"]).unwrap();
+    let credentials = Credentials::new(&auth.scheme, &auth.secret(b"abc\n").unwrap());
+    let settings = Settings { credentials, ..authority.settings() };
+    poll_once(named("llm.example", &server, &settings)).outcome.unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An upstream block: what all of its directives say together.
 
 use super::value::one_of;
-use super::{Balance, Error, Limit, Metrics, signal};
+use super::{Auth, Balance, Error, Limit, Metrics, signal};
 use crate::engine::{Custom, Lookup};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ pub struct Block {
     pub metrics: Option<Metrics>,
     /// `tblb_metrics_signal`, in their order.
     pub signals: Vec<Custom>,
+    /// `tblb_metrics_auth`, None without it.
+    pub auth: Option<Auth>,
     /// `tblb_limit`.
     pub limit: Limit,
     /// `tblb_bypass`: whether all that is known is left aside, and the method is least_conn.
@@ -52,6 +54,11 @@ static DIRECTIVES: &[Directive] = &[
         set: |block, words| signal::parse(words).map(|said| block.signals.push(said)),
     },
     Directive {
+        name: "tblb_metrics_auth",
+        many: false,
+        set: |block, words| Auth::parse(words).map(|said| block.auth = Some(said)),
+    },
+    Directive {
         name: "tblb_limit",
         many: false,
         set: |block, words| Limit::parse(words).map(|said| block.limit = said),
@@ -69,6 +76,7 @@ impl Default for Block {
             balance: Balance::default(),
             metrics: Some(Metrics::default()),
             signals: Vec::new(),
+            auth: None,
             limit: Limit::default(),
             bypass: false,
             given: Vec::new(),

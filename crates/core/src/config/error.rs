@@ -18,6 +18,11 @@ impl Error {
         Error(format!("invalid parameter \"{word}\", expected {expected}"))
     }
 
+    /// A file that does not hold what it should.
+    pub(super) fn file(file: &str, what: &str, expected: &str) -> Self {
+        Error(format!("\"{file}\" {what}, expected {expected}"))
+    }
+
     /// Too few or too many words.
     pub(super) fn number_of_parameters(expected: &str) -> Self {
         Error(format!("invalid number of parameters, expected {expected}"))

@@ -1,6 +1,7 @@
 //! The configuration model: what the directives of an upstream block say. nginx and the simulator parse the same
 //! words with it.
 
+mod auth;
 mod block;
 mod error;
 mod limit;
@@ -8,6 +9,7 @@ mod metrics;
 mod signal;
 mod value;
 
+pub use auth::{Auth, AuthScheme, SECRET_LIMIT, Secret};
 pub use block::Block;
 pub use error::Error;
 pub use limit::Limit;
