@@ -72,3 +72,12 @@ fn run_says_what_is_wrong_with_a_scenario_and_a_policy() {
     assert!(error(&["hetero", "--policy", "best"]).contains("random_two_least_conn"));
     assert!(error(&["hetero", "--slo", "500"]).contains("500/50"));
 }
+
+#[test]
+fn the_page_of_the_simulator_names_every_policy_and_scenario() {
+    let page = include_str!("../../../docs/simulator.md");
+    let names = tblb_sim::policy::METHODS.iter().map(|method| method.name);
+    for name in names.chain(tblb_sim::scenario::PRESETS.iter().map(|(name, _)| *name)) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

@@ -10,11 +10,11 @@ use super::{Ended, engine};
 
 /// Simulate a pool in virtual time under policies, over the same seeds.
 ///
-/// A policy is a directive as nginx takes it ("tblb s2_enhanced waiting=0.5 cache=0.5"), or a word: docs/simulator.md
-/// lists them.
+/// A policy is what an upstream block says ("tblb s2_enhanced waiting=0.5 cache=0.5; tblb_metrics interval=2s"), or a
+/// word for what others balance by; docs/simulator.md lists them.
 #[derive(clap::Args)]
 pub struct Args {
-    /// hetero, homogeneous, or a file in TOML
+    /// hetero, homogeneous, another scenario that comes with the command, or a file in TOML
     #[arg(value_name = "SCENARIO")]
     scenario: String,
     /// Clients in a closed loop, instead of the scenario's loads

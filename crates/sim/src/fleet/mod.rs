@@ -41,9 +41,6 @@ const SECOND: f64 = 1e9;
 /// The load begins so long after the nodes, their direct requests and the polls: they are in their stride by then.
 const LEAD: Nanos = 10_000_000_000;
 
-/// The age at which a page counts no more: three of the default intervals, as `tblb_metrics` has it.
-const STALE_MS: u64 = 3000;
-
 /// What happens.
 #[derive(Debug, Clone, Copy)]
 enum What {
@@ -87,6 +84,8 @@ struct Fleet<'a> {
     agenda: Agenda<What>,
     members: Vec<Member>,
     instances: Vec<Instance>,
+    /// Seconds from one poll to the next, 0 for no polls.
+    interval: f64,
     /// When polls come.
     polls: Vec<fastrand::Rng>,
     /// The requests that were sent, by their number.
@@ -100,7 +99,7 @@ struct Fleet<'a> {
 impl<'a> Fleet<'a> {
     fn new(scenario: &'a Scenario, load: Load, rule: &Rule, seed: u64, plan: &'a Plan) -> Self {
         let speeds: Vec<_> = scenario.each_node().map(NodeGroup::true_speed).collect();
-        let context = Context { speeds: &speeds, workers: scenario.proxy.workers, stale_ms: STALE_MS };
+        let context = Context { speeds: &speeds, workers: scenario.proxy.workers };
         let instances = 0..scenario.proxy.instances;
         let member = |(index, group)| Member::new(group, seed, index);
         let polls = |index| fastrand::Rng::with_seed(derive(seed, Purpose::Polls, index as u64));
@@ -112,6 +111,7 @@ impl<'a> Fleet<'a> {
             agenda: Agenda::new(),
             members: scenario.each_node().enumerate().map(member).collect(),
             instances: instances.clone().map(|index| Instance::new(rule, &context, seed, index)).collect(),
+            interval: rule.interval(scenario.proxy.interval),
             polls: instances.map(polls).collect(),
             flights: Vec::with_capacity(plan.asked.len()),
             events: Vec::new(),

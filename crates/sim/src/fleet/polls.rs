@@ -14,7 +14,7 @@ impl Fleet<'_> {
     pub(super) fn begin_polls(&mut self) {
         for node in 0..self.members.len() {
             for instance in 0..self.instances.len() {
-                self.poll_after(instance, node, 0.0, self.scenario.proxy.interval);
+                self.poll_after(instance, node, 0.0, self.interval);
             }
         }
     }
@@ -35,8 +35,7 @@ impl Fleet<'_> {
         let member = &mut self.members[node];
         let page = member.answers().then(|| member.page(frozen));
         let delay = if page.is_some() || !member.listens() { proxy.delay } else { TIMEOUT };
-        let interval = proxy.interval;
         self.agenda.push(self.now + (delay * SECOND) as Nanos, What::Page { instance, node, page });
-        self.poll_after(instance, node, interval * (1.0 - JITTER), interval * (1.0 + JITTER));
+        self.poll_after(instance, node, self.interval * (1.0 - JITTER), self.interval * (1.0 + JITTER));
     }
 }

@@ -129,6 +129,4 @@ pub struct Context<'a> {
     pub speeds: &'a [f64],
     /// Workers of the instance.
     pub workers: usize,
-    /// The age above which a page counts no more, in ms.
-    pub stale_ms: u64,
 }

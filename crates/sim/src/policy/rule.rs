@@ -1,6 +1,6 @@
 //! How policies are named.
 
-use tblb_core::config::Block;
+use tblb_core::config::{Block, Metrics};
 
 use super::gateway::QueueCacheArgmax;
 use super::learned::LearnedWeight;
@@ -120,6 +120,18 @@ impl Rule {
         match self {
             Self::Method(Method { weighted: true, .. }) => (speed * WEIGHT).round().max(1.0) as i64,
             _ => 1,
+        }
+    }
+
+    /// The seconds from one poll to the next, 0 for none: what `tblb_metrics` says, or `scenario` where it says nothing
+    /// of it.
+    pub fn interval(&self, scenario: f64) -> f64 {
+        match self {
+            Self::Method(_) => scenario,
+            Self::Tblb(block) => block.metrics.as_ref().map_or(0.0, |metrics| {
+                let said = metrics.interval != Metrics::default().interval;
+                if said { metrics.interval.as_secs_f64() } else { scenario }
+            }),
         }
     }
 

@@ -26,6 +26,7 @@ pub struct Tblb {
     /// The tokens that the prompts of the requests under way count for, and their tries.
     requests: HashMap<u64, (u32, Option<Id>)>,
     candidates: Vec<Candidate>,
+    /// The age above which a page counts no more, in ms.
     stale: u64,
 }
 
@@ -38,13 +39,14 @@ impl Tblb {
     /// What this directive says.
     pub fn new(block: &Block, context: &Context<'_>) -> Self {
         let peers = context.speeds.len();
+        let stale = block.metrics.as_ref().and_then(|metrics| metrics.stale);
         let worker = |_| Worker { scores: Scores::with_capacity(peers), tries: Tries::with_capacity(ROOM) };
         Self {
             block: block.clone(),
             workers: (0..context.workers).map(worker).collect(),
             requests: HashMap::new(),
             candidates: Vec::with_capacity(peers),
-            stale: context.stale_ms,
+            stale: stale.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

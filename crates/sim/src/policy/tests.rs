@@ -29,7 +29,7 @@ impl Bench {
 
     pub fn policy(&self, text: &str) -> Box<dyn Policy + Send> {
         let speeds = vec![1.0; self.peers.len()];
-        let context = Context { speeds: &speeds, workers: 1, stale_ms: 3000 };
+        let context = Context { speeds: &speeds, workers: 1 };
         Rule::parse(text).expect("a policy").make(&context)
     }
 
@@ -117,4 +117,13 @@ fn only_the_eligible_are_picked() {
         let mut policy = bench.policy(text);
         assert_eq!(bench.pick(policy.as_mut()), None, "{text}");
     }
+}
+
+#[test]
+fn polls_come_as_the_directive_says_or_else_as_the_scenario_does() {
+    let interval = |text| Rule::parse(text).expect("a policy").interval(0.7);
+    assert_eq!(interval("tblb s1"), 0.7);
+    assert_eq!(interval("least_conn"), 0.7);
+    assert_eq!(interval("tblb s1; tblb_metrics interval=5s"), 5.0);
+    assert_eq!(interval("tblb s1; tblb_metrics off;"), 0.0);
 }
