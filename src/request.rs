@@ -5,9 +5,9 @@ use crate::conf::in_pool;
 use crate::guard::Failed;
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
-    NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
-    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add,
-    ngx_uint_t,
+    NGX_DECLINED, NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST,
+    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK, NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t,
+    ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
 };
 use once_cell::unsync::OnceCell;
 use std::cell::Cell;
@@ -212,11 +212,17 @@ impl Kept {
 
     /// The try that runs ends, if one does; `state` is what nginx says of it. May be called again.
     pub fn end(&self, state: ngx_uint_t) {
-        let failed = (NGX_PEER_FAILED | NGX_PEER_NEXT) as ngx_uint_t;
-        let ending = || if state & failed != 0 { Ending::Failed } else { self.ending() };
-        if self.current.get().is_some() {
-            self.end_with(ending());
+        if self.current.get().is_none() {
+            return;
         }
+        self.end_with(if state & NGX_PEER_FAILED as ngx_uint_t != 0 {
+            Ending::Failed
+        } else if state & NGX_PEER_NEXT as ngx_uint_t != 0 {
+            // A 403 or 404 that sends the request on, which nginx holds against no server either.
+            Ending::Completed
+        } else {
+            self.ending()
+        });
     }
 
     fn end_with(&self, ending: Ending) {
@@ -233,13 +239,17 @@ impl Kept {
         let status = unsafe { request.upstream.as_ref().and_then(|upstream| upstream.state.as_ref()) };
         let server_error = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
         // SAFETY: a request's connection lives as long as the request.
-        let client_gone = unsafe { (*request.connection).error() } != 0;
+        let client = unsafe { &*request.connection };
+        // It closed the connection, or it took too long to send a body or to read the answer.
+        let client_gone = client.error() != 0 || client.timedout() != 0;
         match self.code.get() {
             None => Ending::Aborted,
             Some(code) if code == NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t => Ending::Aborted,
             Some(code) if code >= server_error => Ending::Failed,
-            Some(code) if code < NGX_OK as ngx_int_t && client_gone => Ending::Aborted,
+            Some(code) if code != NGX_OK as ngx_int_t && client_gone => Ending::Aborted,
             Some(code) if code == NGX_ERROR as ngx_int_t => Ending::Failed,
+            // The answer was a header that sends nginx elsewhere (X-Accel-Redirect).
+            Some(code) if code == NGX_DECLINED as ngx_int_t => Ending::Completed,
             _ if status.is_some_and(|state| state.status as ngx_int_t >= server_error) => Ending::Failed,
             Some(code) if code < NGX_OK as ngx_int_t => Ending::Aborted,
             Some(_) => Ending::Completed,

@@ -11,11 +11,13 @@
 //! | `node` | an engine under the test's control: what it reports, how it answers |
 //! | `status` | the status as JSON |
 //! | `engines` | the mock engine of `tblb-sim`, fast |
+//! | `meanwhile` | what goes on while a test does something else: load, and looks at what never may be |
 #![forbid(unsafe_code)]
 
 pub mod client;
 pub mod config;
 pub mod engines;
+pub mod meanwhile;
 pub mod nginx;
 pub mod node;
 pub mod process;

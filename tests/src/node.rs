@@ -7,6 +7,9 @@
 //! | `/tokens?first=MS&rest=MS` | header at once, the first piece `first` ms later, the end `rest` ms after that |
 //! | `/counted?first=MS&rest=MS` | the same with a Content-Length |
 //! | `/break` | header and a piece, then the connection is closed |
+//! | `/short` | the same with a Content-Length that promises more |
+//! | `/flood` | a piece after the other until the connection is closed |
+//! | `/elsewhere` | an X-Accel-Redirect to `/plain` |
 //! | any other | `ok` at once |
 
 use std::collections::HashSet;
@@ -250,6 +253,7 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, String)
 
 const STREAMED: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+const REDIRECTED: &[u8] = b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /plain\r\nContent-Length: 0\r\n\r\n";
 const COUNTED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n";
 
 fn answer(path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()> {
@@ -277,6 +281,18 @@ fn answer(path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()>
             writer.write_all(&[STREAMED, b"6\r\nfirst\n\r\n"].concat())?;
             writer.shutdown(Shutdown::Both)
         }
+        "/short" => {
+            writer.write_all(&[COUNTED, b"first\n"].concat())?;
+            writer.shutdown(Shutdown::Both)
+        }
+        "/flood" => {
+            writer.write_all(STREAMED)?;
+            let piece = [b"1000\r\n".as_slice(), &[b'.'; 0x1000], b"\r\n"].concat();
+            loop {
+                writer.write_all(&piece)?;
+            }
+        }
+        "/elsewhere" => writer.write_all(REDIRECTED),
         _ => writer.write_all(&whole(200, "ok\n")),
     }
 }

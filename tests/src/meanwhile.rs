@@ -1,0 +1,55 @@
+//! What goes on while a test does something else.
+
+use crate::client::{Connection, Failure};
+use crate::engines::{COMPLETIONS, completion};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+
+/// Threads that do the same over and over. Dropping it ends them.
+pub struct Meanwhile<T> {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Vec<T>>>,
+}
+
+impl<T: Send + 'static> Meanwhile<T> {
+    /// Starts `n` threads, each of which does `f` again and again and keeps what it gives.
+    pub fn start(n: usize, f: impl Fn() -> T + Clone + Send + 'static) -> Meanwhile<T> {
+        let over = Arc::new(AtomicBool::new(false));
+        let spawn = |_| {
+            let (f, over) = (f.clone(), Arc::clone(&over));
+            thread::spawn(move || {
+                let mut kept = Vec::new();
+                while !over.load(Relaxed) {
+                    kept.push(f());
+                }
+                kept
+            })
+        };
+        let threads = (0..n).map(spawn).collect();
+        Meanwhile { over, threads }
+    }
+
+    /// Ends them when each has done what it is at, and gives all that they kept.
+    pub fn end(mut self) -> Vec<T> {
+        self.over.store(true, Relaxed);
+        let threads = self.threads.drain(..);
+        threads.flat_map(|thread| thread.join().expect("a thread that does not panic")).collect()
+    }
+}
+
+impl<T> Drop for Meanwhile<T> {
+    fn drop(&mut self) {
+        self.over.store(true, Relaxed);
+    }
+}
+
+/// So many clients that ask for streams of so many tokens, each stream on a connection of its own.
+pub fn load(to: SocketAddr, clients: usize, tokens: u32) -> Meanwhile<Result<(), Failure>> {
+    Meanwhile::start(clients, move || {
+        let answer = Connection::open(to)?.send("POST", COMPLETIONS, &[], &completion(tokens))?;
+        let whole = answer.status == 200 && answer.body.ends_with("data: [DONE]\n\n");
+        whole.then_some(()).ok_or_else(|| format!("{}: {}", answer.status, answer.body))
+    })
+}
