@@ -3,8 +3,8 @@
 use crate::guard::{self, Failed};
 use crate::request::{Said, kept, states};
 use ngx::ffi::{
-    NGX_ERROR, NGX_OK, ngx_conf_t, ngx_http_add_variable, ngx_http_request_t, ngx_http_upstream_state_t,
-    ngx_http_variable_value_t, ngx_int_t, ngx_pnalloc, ngx_str_t,
+    NGX_ERROR, NGX_HTTP_VAR_NOCACHEABLE, NGX_OK, ngx_conf_t, ngx_http_add_variable, ngx_http_request_t,
+    ngx_http_upstream_state_t, ngx_http_variable_value_t, ngx_int_t, ngx_pnalloc, ngx_str_t, ngx_uint_t,
 };
 use std::fmt::Write;
 use std::ptr;
@@ -29,8 +29,10 @@ const VARIABLES: [(&str, Value); 4] = [
 pub fn add(cf: *mut ngx_conf_t) -> Result<(), Failed> {
     for (index, (name, _)) in VARIABLES.iter().enumerate() {
         let mut name = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
+        // They change while the request is under way: what a header said is not what the log has to say.
+        let flags = NGX_HTTP_VAR_NOCACHEABLE as ngx_uint_t;
         // SAFETY: nginx parses `cf`; it copies the name.
-        let variable = unsafe { ngx_http_add_variable(cf, &mut name, 0).as_mut() }.ok_or(Failed)?;
+        let variable = unsafe { ngx_http_add_variable(cf, &mut name, flags).as_mut() }.ok_or(Failed)?;
         variable.get_handler = Some(get);
         variable.data = index;
     }

@@ -267,7 +267,9 @@ fn variables() {
     let locations =
         "location /redirected { proxy_pass http://llm; proxy_intercept_errors on; error_page 404 = @else; }
                      location @else { proxy_pass http://llm; }
-                     location = /plain { return 204; }";
+                     location = /plain { return 204; }
+                     location /early/ { proxy_pass http://llm/; proxy_set_header X-Reason $tblb_reason;
+                                        add_header X-TTFT $tblb_ttft; }";
     let nginx = Config::new(http).server(locations).workers(1).start();
     nginx.wait_until_all("fresh");
     // The best closes the connection, so that each request goes on to the other.
@@ -287,6 +289,13 @@ fn variables() {
     assert_eq!(logged.upstream, format!("{0} : {0}", nodes[0].name()));
     assert_eq!((logged.algorithm.as_str(), logged.reason.as_str()), ("s1 : s1", "score : score"));
     assert_eq!(logged.score, "0.750000 : 0.750000");
+
+    // What was said to an engine before one was picked, or to the client before the body, is not what the log says.
+    nodes.iter().for_each(|node| node.set_mood(Mood::Well));
+    assert_eq!(nginx.get("/early/tokens").header("x-ttft"), "-");
+    let logged = nginx.logged("/early/tokens");
+    assert_eq!((logged.reason.as_str(), logged.algorithm.as_str()), ("score", "s1"));
+    assert!(logged.ttft.parse::<f64>().is_ok(), "{logged:?}");
 
     assert_eq!(nginx.get("/plain").status, 204);
     let logged = nginx.logged("/plain");
