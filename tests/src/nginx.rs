@@ -145,7 +145,7 @@ impl Nginx {
         self.processes().into_iter().filter(is_worker).map(|process| process.pid).collect()
     }
 
-    /// Makes it read its configuration again, and waits until new workers serve.
+    /// Makes it read its configuration again, and waits until new workers serve (a single process may still be at it).
     pub fn reload(&self) {
         let old = self.workers();
         let reloads = self.log_with("reconfiguring").len();
@@ -160,8 +160,6 @@ impl Nginx {
                 (new && now.len() == self.config.worker_number()).then_some(())
             });
         }
-        // A single process answers nothing until it has read its configuration.
-        self.get("/tblb");
     }
 
     /// Gives it another configuration, and waits until new workers serve.
@@ -216,17 +214,16 @@ impl Nginx {
         let mut left = self.processes();
         while !left.is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
-            // What was started is a child of ours, and a zombie until it is waited for.
-            let _ = self.child.try_wait();
             left = self.processes();
         }
         left.iter().for_each(|process| process::signal(process.pid, Signal::KILL));
-        let _ = self.child.try_wait();
+        let status = self.child.wait().expect("a child");
         if std::thread::panicking() {
             eprintln!("the log of that nginx ends:\n{}", last_lines(&self.log(), 40));
             return;
         }
         assert!(left.is_empty(), "left behind after {how:?}: {left:?}\n{}", last_lines(&self.log(), 40));
+        assert!(status.success(), "{how:?} ends in {status}\n{}", last_lines(&self.log(), 40));
         let log = self.log();
         let grave = log.lines().filter(|line| GRAVE.iter().any(|word| line.contains(word)));
         let unexpected: Vec<_> =

@@ -1,0 +1,153 @@
+//! Metrics that cannot be had: each fault is counted by its kind and logged once, and harms nobody else.
+
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsockname, listen, socket_with};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::{Duration, Instant};
+use tblb_tests::config::{Config, upstream};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, Fault, MetricsForm, Options, completion};
+use tblb_tests::meanwhile::load;
+use tblb_tests::nginx::Nginx;
+use tblb_tests::wait_for;
+
+/// What an engine does when it is asked for its metrics, and what that is called.
+const FAULTS: [(Fault, &str); 14] = [
+    (Fault::EmptyMetrics, "empty"),
+    (Fault::BinaryMetrics, "binary"),
+    (Fault::MalformedMetrics, "malformed"),
+    (Fault::NanMetrics, "not_a_number"),
+    (Fault::CutMetrics, "cut"),
+    (Fault::HugeMetrics { megabytes: 5, page_first: false }, "too_large"),
+    (Fault::EndlessMetrics, "too_large"),
+    (Fault::LongLineMetrics { kilobytes: 200 }, "line_too_long"),
+    (Fault::SlowMetrics, "timeout"),
+    (Fault::HangMetrics, "timeout"),
+    (Fault::MetricsStatus { status: 500 }, "status"),
+    (Fault::MetricsStatus { status: 404 }, "status"),
+    (Fault::MetricsStatus { status: 204 }, "status"),
+    (Fault::RedirectMetrics, "redirect"),
+];
+
+/// An address where connections are refused or, with a queue of connections that is full, hang.
+struct Closed {
+    address: SocketAddr,
+    _sockets: Vec<OwnedFd>,
+}
+
+impl Closed {
+    fn refusing() -> Closed {
+        let bound = nonblocking();
+        bind(&bound, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        // Nobody listens there, and nobody else can.
+        let address = getsockname(&bound).expect("its address").try_into().expect("an IPv4 address");
+        Closed { address, _sockets: vec![bound] }
+    }
+
+    fn hanging() -> Closed {
+        let Closed { address, _sockets: mut sockets } = Closed::refusing();
+        listen(&sockets[0], 0).expect("a listener");
+        for _ in 0..8 {
+            let waiting = nonblocking();
+            // It is under way, or has to wait for ever.
+            let _ = connect(&waiting, &address);
+            sockets.push(waiting);
+        }
+        Closed { address, _sockets: sockets }
+    }
+}
+
+fn nonblocking() -> OwnedFd {
+    socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK, None).expect("a socket")
+}
+
+/// Half a page of vLLM's holds what is wanted, half a page of llama.cpp's does not.
+fn options(fault: Fault) -> Options {
+    let metrics = if fault == Fault::CutMetrics { MetricsForm::LlamaCpp } else { MetricsForm::Vllm };
+    Options { metrics, ..engines::options() }
+}
+
+fn name(engine: &Engine) -> String {
+    engine.addr().to_string()
+}
+
+/// Waits until each of these servers has had some polls that ended so, and no other.
+fn wait_for_faults(nginx: &Nginx, faults: &[(String, &str)]) {
+    nginx.wait_for("all faults are counted", |status| {
+        let counted = |(server, fault): &(String, &str)| {
+            let polls = status.peer("llm", server).part("polls");
+            polls.text("fault") == *fault && polls.part("faults").0[*fault].as_u64() >= Some(4)
+        };
+        faults.iter().all(counted).then_some(())
+    });
+}
+
+/// The module, bad input: a metrics page that cannot be used is counted by kind, shown, and logged once; requests go
+/// on, the metrics of other engines stay fresh; and when the page is well again it is used again.
+#[test]
+fn metrics_that_cannot_be_used() {
+    let well = engines::several(2);
+    let ill: Vec<_> = FAULTS.iter().map(|(fault, _)| engines::start(&options(*fault))).collect();
+    let faults: Vec<_> = ill.iter().zip(FAULTS).map(|(engine, (_, word))| (name(engine), word)).collect();
+    let switch_on = || ill.iter().zip(FAULTS).for_each(|(engine, (fault, _))| engine.set_fault(fault));
+    // A huge page that says first what is wanted is well.
+    well[1].set_fault(Fault::HugeMetrics { megabytes: 5, page_first: true });
+    switch_on();
+    let closed = [(Closed::refusing(), "refused"), (Closed::hanging(), "connect_timeout")];
+    let unreachable: Vec<_> =
+        closed.iter().map(|(closed, word)| (closed.address.to_string(), *word)).collect();
+    let servers = well.iter().chain(&ill).map(name);
+    let servers = servers.chain(unreachable.iter().map(|(server, _)| format!("{server} down")));
+    let first = "zone llm 128k; tblb; tblb_metrics interval=50ms timeout=300ms stale=5s;";
+    let nginx = Config::new(upstream("llm", first, servers)).start();
+    let clients = load(nginx.address(), 2, 5);
+    wait_for_faults(&nginx, &faults);
+    wait_for_faults(&nginx, &unreachable);
+    let status = nginx.status();
+    for (server, word) in faults.iter().chain(&unreachable) {
+        assert_eq!(status.peer("llm", server).text("state"), "unknown", "{word}");
+        let line = last_line(&nginx, server, 1);
+        assert!(line.contains("[warn]") && line.contains("no metrics") && line.ends_with(word), "{line}");
+    }
+    others_stay_fresh(&nginx, &well);
+
+    // What lasts for one poll only is not told; so the next change is made when this one was.
+    ill.iter().for_each(|engine| engine.set_fault(Fault::None));
+    faults.iter().for_each(|(server, _)| assert!(last_line(&nginx, server, 2).contains("\" by ")));
+    let status = nginx.status();
+    assert!(faults.iter().all(|(server, _)| status.peer("llm", server).text("state") == "fresh"));
+    switch_on();
+    faults.iter().for_each(|(server, word)| assert!(last_line(&nginx, server, 3).ends_with(word)));
+    let failed: Vec<_> = clients.end().into_iter().filter_map(Result::err).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    let answer = nginx.connect().send("POST", COMPLETIONS, &[], &completion(2)).expect("an answer");
+    assert_eq!(answer.status, 200);
+}
+
+/// While others fail, these are polled as often as they should be.
+fn others_stay_fresh(nginx: &Nginx, well: &[Engine]) {
+    let polls = |server: &str| nginx.status().peer("llm", server).part("polls").count("count");
+    let before: Vec<_> = well.iter().map(|engine| polls(&name(engine))).collect();
+    let (began, time) = (Instant::now(), Duration::from_secs(2));
+    while began.elapsed() < time {
+        let status = nginx.status();
+        for engine in well {
+            let peer = status.peer("llm", &name(engine));
+            assert_eq!(peer.text("state"), "fresh");
+            assert!(peer.number("age_ms").is_some_and(|age| age < 2000.0), "{peer:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for (engine, before) in well.iter().zip(before) {
+        // Forty on a machine with nothing else to do.
+        let polled = polls(&name(engine)) - before;
+        assert!(polled >= 10, "{polled} polls of {} in {time:?}", name(engine));
+    }
+}
+
+/// Waits until the log tells of a server's metrics so often, and gives the last line.
+fn last_line(nginx: &Nginx, server: &str, lines: usize) -> String {
+    wait_for(&format!("{lines} lines of {server}"), || {
+        let told = nginx.log_with(&format!("metrics of {server} in upstream \"llm\""));
+        (told.len() == lines).then(|| told[lines - 1].clone())
+    })
+}
