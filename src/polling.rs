@@ -31,9 +31,10 @@ pub struct Polling {
     events: Receiver<Event>,
 }
 
-/// A poller of ours.
+/// The lease is ours.
 struct Running {
-    poller: Poller,
+    /// None where no upstream is polled: then there are no threads, and the lease only says who looks after the board.
+    poller: Option<Poller>,
     sink: Arc<BoardSink>,
     /// Which peers it was told of, as a count of their changes; None before the first.
     told: Option<u64>,
@@ -97,10 +98,15 @@ impl Polling {
         Polling { running: None, names: HashMap::new(), failed: None, send, events }
     }
 
-    /// Whether this worker polls: it has the lease, or takes it now.
-    pub fn lead(&mut self, board: &Board<'static>, now: u64) -> bool {
+    /// Whether this worker polls, if any upstream `polls`, and looks after the board: it has the lease, or takes it
+    /// now.
+    pub fn lead(&mut self, board: &Board<'static>, polls: bool, now: u64) -> bool {
         if let Some(running) = &self.running {
-            if board.lease().holder() == Some(running.sink.holder()) {
+            let held = match running.poller {
+                Some(_) => board.lease().holder() == Some(running.sink.holder()),
+                None => running.sink.hold(),
+            };
+            if held {
                 return true;
             }
         }
@@ -111,17 +117,18 @@ impl Polling {
                 running.told = None;
                 true
             }
-            None => self.start(board, holder),
+            None => self.start(board, polls, holder),
         }
     }
 
-    fn start(&mut self, board: &Board<'static>, holder: Holder) -> bool {
+    fn start(&mut self, board: &Board<'static>, polls: bool, holder: Holder) -> bool {
         let sink = BoardSink { board: *board, holder: AtomicU64::new(0), events: self.send.clone() };
         sink.set_holder(holder);
         let sink = Arc::new(sink);
-        match without_signals(|| Poller::start(sink.clone(), MAX_THREADS)) {
+        let poller = polls.then(|| without_signals(|| Poller::start(sink.clone(), MAX_THREADS)));
+        match poller.transpose() {
             Ok(poller) => {
-                board.set_threads(poller.threads() as u64);
+                board.set_threads(poller.as_ref().map_or(0, Poller::threads) as u64);
                 self.running = Some(Running { poller, sink, told: None });
                 self.failed = None;
                 true
@@ -140,9 +147,8 @@ impl Polling {
         version: u64,
         groups: impl Iterator<Item = (&'a UpstreamConf, &'a [Copied], &'a [Option<u32>])>,
     ) {
-        let Some(running) = self.running.as_mut().filter(|running| running.told != Some(version)) else {
-            return;
-        };
+        let Some(running) = &mut self.running else { return };
+        let Some(poller) = running.poller.as_ref().filter(|_| running.told != Some(version)) else { return };
         running.told = Some(version);
         self.names.clear();
         let mut targets = Vec::new();
@@ -157,7 +163,7 @@ impl Polling {
                 targets.push(Target { slot: *slot, ..target });
             }
         }
-        running.poller.set_targets(targets);
+        poller.set_targets(targets);
     }
 
     /// Writes what changed into the log.
@@ -185,7 +191,9 @@ impl Polling {
     /// Stops polling and gives the lease back; waits for nothing, since requests may be under way.
     pub fn stop(&self, board: Option<&Board>) {
         let Some(running) = &self.running else { return };
-        running.poller.stop();
+        if let Some(poller) = &running.poller {
+            poller.stop();
+        }
         if let Some(board) = board {
             board.lease().release(running.sink.holder());
         }
@@ -194,8 +202,8 @@ impl Polling {
     /// Stops polling and waits for the threads, which are about to stop: nothing writes to the board after this.
     pub fn end(&mut self, board: Option<&Board>) {
         self.stop(board);
-        if let Some(running) = self.running.take() {
-            running.poller.join();
+        if let Some(poller) = self.running.take().and_then(|running| running.poller) {
+            poller.join();
         }
     }
 }

@@ -220,7 +220,8 @@ impl Worker {
         // SAFETY: the cycle lives until `end`.
         let Some(main) = (unsafe { conf::main_of_cycle(self.cycle) }) else { return false };
         let now = clock::now_ms();
-        if self.polling.lead(&board, now) {
+        let polls = main.upstreams().any(|upstream| upstream.block.metrics.is_some());
+        if self.polling.lead(&board, polls, now) {
             self.look_after(&board, main, now);
         }
         // SAFETY: the cycle's log is open as long as the cycle.
@@ -228,7 +229,7 @@ impl Worker {
         true
     }
 
-    /// What only the worker that polls does: says which peers there are, to the poller and on the board, and
+    /// What only the worker with the lease does: says which peers there are, to the poller and on the board, and
     /// cleans the board.
     fn look_after(&mut self, board: &Board, main: &MainConf, now: u64) {
         for (upstream, groups) in main.upstreams().zip(&mut self.groups) {

@@ -60,6 +60,30 @@ fn one_worker_polls() {
     assert!(others.iter().all(|(threads, _)| *threads == 1), "{others:?}");
 }
 
+/// The module, the worker thread: where no upstream is polled there are no threads, after a reload neither; but when
+/// one is again, there are.
+#[test]
+fn without_metrics_there_are_no_threads() {
+    let nodes = Node::several(2);
+    let off = METHOD.replace("interval=50ms timeout=5s", "off");
+    let off = Config::new(upstream("llm", &off, nodes.iter().map(Node::name)));
+    let mut nginx = off.start();
+    // Longer than a worker takes to find that nobody polls, and than a lease lasts.
+    let no_threads = |nginx: &Nginx| {
+        for _ in 0..20 {
+            assert!(nginx.workers().into_iter().all(|pid| process::threads(pid).len() == 1));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(nginx.status().upstream("llm").part("poller").text("state"), "off");
+    };
+    no_threads(&nginx);
+    nginx.reload_with(&config(&nodes));
+    nginx.wait_until_all("fresh");
+    nginx.reload_with(&off);
+    no_threads(&nginx);
+    nginx.quit();
+}
+
 /// The worker that holds a stream.
 fn worker_of(stream: &Stream) -> u32 {
     stream.header("x-worker").parse().expect("a process id")
