@@ -33,9 +33,9 @@ impl Fleet<'_> {
 
     /// An event ends.
     pub(super) fn over(&mut self, index: usize) {
-        let node = self.scenario.events[index].node;
-        self.settle(node);
-        self.members[node].recover(self.now);
-        self.schedule(node);
+        let event = self.scenario.events[index];
+        self.settle(event.node);
+        self.members[event.node].recover(self.now, event.kind);
+        self.schedule(event.node);
     }
 }

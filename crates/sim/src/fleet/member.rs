@@ -6,7 +6,7 @@ use super::plan::Asked;
 use super::prefixes::Prefixes;
 use crate::node::{BLOCK_TOKENS, Event, EventKind, Nanos, Node, Request};
 use crate::random::{Purpose, derive, exponential};
-use crate::scenario::NodeGroup;
+use crate::scenario::{Blow, NodeGroup};
 use crate::workload::{Lengths, Workload};
 
 /// Numbers from here on are those of requests that came directly.
@@ -192,14 +192,20 @@ impl Member {
         self.prefixes = Prefixes::new(self.node.token_limit() / 2);
     }
 
-    /// It is well again.
-    pub fn recover(&mut self, now: Nanos) {
-        let before = std::mem::replace(&mut self.health, Health::Well);
-        self.node.set_pace(1.0);
-        match before {
-            Health::Well => {}
-            Health::Hung(since) => self.lost += now - since,
-            Health::Gone => (0..self.group.background).for_each(|_| self.submit_direct(now)),
+    /// What befell it is over. What has come to something else since changes nothing: a node that died while it hung
+    /// stays away.
+    pub fn recover(&mut self, now: Nanos, from: Blow) {
+        match (from, self.health) {
+            (Blow::Slow, _) => self.node.set_pace(1.0),
+            (Blow::Hang, Health::Hung(since)) => {
+                self.health = Health::Well;
+                self.lost += now - since;
+            }
+            (Blow::Die, Health::Gone) => {
+                self.health = Health::Well;
+                (0..self.group.background).for_each(|_| self.submit_direct(now));
+            }
+            _ => {}
         }
     }
 

@@ -157,6 +157,24 @@ fn speculative_decoding_is_faster_and_its_streams_have_fewer_events() {
 }
 
 #[test]
+fn a_node_that_dies_while_it_hangs_stays_away_until_it_starts_anew() {
+    use crate::scenario::Blow;
+    let second = |seconds: u64| seconds * 1_000_000_000;
+    let mut member = Member::new(&NodeGroup { background: 5, ..NodeGroup::new("1gpu", 1) }, 1, 0);
+    member.advance(second(5), &mut Vec::new());
+    assert!(member.running() > 0);
+    member.hang(second(5));
+    assert_eq!((member.listens(), member.answers(), member.schedule()), (true, false, None));
+    member.die();
+    member.recover(second(7), Blow::Hang);
+    assert!(!member.listens());
+    member.recover(second(9), Blow::Die);
+    assert!(member.answers());
+    member.advance(second(10), &mut Vec::new());
+    assert!(member.running() > 0, "its background is back");
+}
+
+#[test]
 fn frozen_pages_stay_as_they_were() {
     let mut member = Member::new(&NodeGroup { background: 5, ..NodeGroup::new("1gpu", 1) }, 1, 0);
     let mut at = |ms: u64, frozen| {

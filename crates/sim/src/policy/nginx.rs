@@ -38,9 +38,9 @@ impl Policy for Nginx {
                 (!view.eligible.is_empty()).then(|| view.eligible[view.rng.usize(0..view.eligible.len())])
             }
             How::RandomTwo => {
-                // The first one of two equals, as ngx_http_upstream_get_random2_peer has it for equal weights.
+                // The second one of two equals, as ngx_http_upstream_get_random2_peer has it for equal weights.
                 let (first, second) = two(&mut view)?;
-                Some(if view.peers[second].conns < view.peers[first].conns { second } else { first })
+                Some(if view.peers[second].conns > view.peers[first].conns { first } else { second })
             }
             How::RoundRobin | How::LeastConn => {
                 gather(&view, &mut self.candidates, |_| Known::default());
