@@ -3,10 +3,11 @@
 use super::custom::CUSTOM;
 use super::lookup::{Lookup, Wanted};
 use super::tally::Tally;
-use super::{ALL, Engine, Part};
+use super::{Engine, Part};
 use crate::exposition::{Line, Lines};
 use crate::fault::Fault;
 use crate::load::{Load, Signal};
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -180,10 +181,11 @@ impl Scrape {
         {
             return Some(engine);
         }
-        // The first of the best: `max_by_key` alone would take the last. Names of the user's tell least.
-        let signals = |engine: &&'static Engine| if **engine == CUSTOM { 0 } else { self.signals(engine) };
-        let best = ALL.iter().copied().rev().max_by_key(signals);
-        best.filter(|engine| signals(engine) > 0).or((self.signals(&CUSTOM) > 0).then_some(&CUSTOM))
+        // Of engines that fit equally well the first in the table. Names of the user's tell least.
+        let seen = self.found.iter().filter_map(|found| self.lookup.at(found.place).engine);
+        let told = seen.filter(|engine| self.signals(engine) > 0);
+        let best = told.max_by_key(|engine| (self.signals(engine), Reverse(engine.index())));
+        best.or((self.signals(&CUSTOM) > 0).then_some(&CUSTOM))
     }
 
     /// Of how many signals something was found that tells the engine.
