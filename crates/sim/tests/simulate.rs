@@ -58,6 +58,12 @@ fn run_and_fleets_print_tables_against_the_first_policy() {
     let lines = lines(&[&["fleets", "--count", "2", "--first-seed", "8"][..], &policies].concat());
     let names: Vec<_> = lines.iter().map(|line| &line["scenario"]).collect();
     assert_eq!(names, ["fleet-8", "fleet-8", "fleet-9", "fleet-9"]);
+    let twice = self::lines(
+        &[&["fleets", "--count", "1", "--first-seed", "8", "--runs", "2"][..], &policies].concat(),
+    );
+    let seeds: Vec<_> = twice.iter().map(|line| line["seed"].as_u64()).collect();
+    assert_eq!(seeds, [Some(8), Some(1_000_008), Some(8), Some(1_000_008)]);
+    assert_eq!(twice[0], lines[0]);
 }
 
 #[test]
@@ -80,4 +86,17 @@ fn the_page_of_the_simulator_names_every_policy_and_scenario() {
     for name in names.chain(tblb_sim::scenario::PRESETS.iter().map(|(name, _)| *name)) {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }
+}
+
+#[test]
+fn the_scenario_that_the_page_shows_runs() {
+    let page = include_str!("../../../docs/simulator.md");
+    let text = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("my-pool.toml");
+    std::fs::write(&path, text).expect("written");
+    let lines = lines(&["run", path.to_str().expect("text"), "--seeds", "1", "--requests", "200"]);
+    let of = |line: &Value| (line["scenario"].clone(), line["concurrency"].as_u64());
+    assert_eq!(lines.len(), 4, "two loads, two policies");
+    assert_eq!(of(&lines[3]), ("my-pool".into(), Some(60)));
 }

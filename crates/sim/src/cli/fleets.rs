@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use tblb_sim::compare::paired_per_cent;
 use tblb_sim::fleet::Measures;
 use tblb_sim::scenario::{Class, Load, Scenario, random_fleet};
 use tblb_sim::summary::{Summary, quantile};
@@ -11,7 +12,7 @@ use super::run::{Common, count};
 use super::study::{self, Case, Named};
 use super::{Ended, table};
 
-/// Simulate random fleets under policies, each fleet once.
+/// Simulate random fleets under policies.
 ///
 /// A seed fixes what a fleet is and its run. Seeds take turns among four classes: nodes that are all alike, alike with
 /// requests that come directly to some, a mild mix of speeds, a wild mix of types and speeds. docs/simulator.md says what
@@ -24,9 +25,15 @@ pub struct Args {
     /// The first seed; the others follow
     #[arg(long, value_name = "S", default_value_t = 1)]
     first_seed: u64,
+    /// Runs of each fleet
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count)]
+    runs: usize,
     #[command(flatten)]
     common: Common,
 }
+
+/// The seeds of a fleet's further runs lie so far apart that no other fleet has them.
+const FURTHER: u64 = 1_000_000;
 
 /// Runs the fleets.
 ///
@@ -42,7 +49,7 @@ pub fn run(args: &Args) -> Ended {
             scenario,
             load: *load,
             requests: scenario.requests,
-            seeds: vec![seed],
+            seeds: (0..args.runs as u64).map(|run| seed + run * FURTHER).collect(),
         })
         .collect();
     let policies = args.common.policies(&[])?;
@@ -79,11 +86,12 @@ fn write_class(name: &str, policies: &[Named], fleets: &[&Vec<Vec<Measures>>]) -
     let mut table = table::new(std::iter::once(title.as_str()).chain(header));
     for (at, policy) in policies.iter().enumerate().skip(1) {
         let cells = COLUMNS.iter().map(|(_, number)| {
-            let number = |of_policies: &Vec<Vec<Measures>>, at: usize| number(of_policies.get(at)?.first()?);
-            let differences = fleets
-                .iter()
-                .filter_map(|fleet| Some((number(fleet, at)? / number(fleet, 0)? - 1.0) * 100.0));
-            spread(differences.collect())
+            let of_policy =
+                |fleet: &[Vec<Measures>], at: usize| fleet[at].iter().map(number).collect::<Vec<_>>();
+            let difference = |fleet: &&Vec<Vec<Measures>>| {
+                paired_per_cent(&of_policy(fleet, 0), &of_policy(fleet, at)).map(|difference| difference.mean)
+            };
+            spread(fleets.iter().filter_map(difference).collect())
         });
         table.add_row(std::iter::once(policy.text.clone()).chain(cells));
     }
