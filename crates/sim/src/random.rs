@@ -26,6 +26,8 @@ pub enum Purpose {
     Fleet,
     /// What a policy draws; the index is the instance's.
     Picks,
+    /// The requests that come before the load.
+    Warmup,
 }
 
 /// The seed of one stream: the same seed, purpose and index always give the same, and any other another.

@@ -1,6 +1,6 @@
 //! What befalls nodes.
 
-use super::{Fleet, LEAD, SECOND, What};
+use super::{Fleet, SECOND, What};
 use crate::node::Nanos;
 use crate::scenario::Blow;
 
@@ -8,7 +8,7 @@ impl Fleet<'_> {
     /// Puts down the scenario's events.
     pub(super) fn begin_blows(&mut self) {
         for (index, event) in self.scenario.events.iter().enumerate() {
-            self.agenda.push(LEAD + (event.at * SECOND) as Nanos, What::Blow(index));
+            self.agenda.push(self.plan.begins + (event.at * SECOND) as Nanos, What::Blow(index));
         }
     }
 

@@ -26,7 +26,7 @@ impl Fleet<'_> {
         if number == self.plan.asked.len() {
             return;
         }
-        if !self.closed {
+        if !self.closed && number >= self.plan.warm {
             self.expect_arrival(number + 1);
         }
         let flight = Flight { sent: self.now, current: None, tried: Vec::new(), told: 0, ended: false };
@@ -142,6 +142,7 @@ impl Fleet<'_> {
         let asked = &self.plan.asked[number];
         let flight = &mut self.flights[number];
         flight.ended = true;
+        let Some(number) = number.checked_sub(self.plan.warm) else { return };
         self.outcome.add(Record::of(asked, number, flight.sent, flight.current.as_ref(), self.now, whole));
         if self.closed {
             self.agenda.push(self.now + asked.think, What::Request);

@@ -38,9 +38,6 @@ use member::Member;
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;
 
-/// The load begins so long after the nodes, their direct requests and the polls: they are in their stride by then.
-const LEAD: Nanos = 10_000_000_000;
-
 /// What happens.
 #[derive(Debug, Clone, Copy)]
 enum What {
@@ -129,13 +126,15 @@ impl<'a> Fleet<'a> {
         self.begin_polls();
         self.begin_blows();
         if let Some(every) = self.instances.iter().filter_map(Instance::listens_every).min() {
-            self.agenda.push(LEAD, What::Listen { every });
+            self.agenda.push(every, What::Listen { every });
         }
+        self.plan.asked[..self.plan.warm].iter().for_each(|asked| self.agenda.push(asked.at, What::Request));
         match load {
             Load::Concurrency(clients) => {
-                (0..clients.min(self.plan.asked.len())).for_each(|_| self.agenda.push(LEAD, What::Request));
+                let at_once = clients.min(self.plan.asked.len() - self.plan.warm);
+                (0..at_once).for_each(|_| self.agenda.push(self.plan.begins, What::Request));
             }
-            Load::Rate(_) => self.expect_arrival(0),
+            Load::Rate(_) => self.expect_arrival(self.plan.warm),
         }
     }
 
@@ -189,7 +188,7 @@ impl<'a> Fleet<'a> {
 
     fn expect_arrival(&mut self, number: usize) {
         if let Some(asked) = self.plan.asked.get(number) {
-            self.agenda.push(LEAD + asked.at, What::Request);
+            self.agenda.push(asked.at, What::Request);
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Asked {
     pub text: f64,
     /// Whether its answer comes token by token.
     pub streaming: bool,
-    /// When it comes, after the load began (only in an open loop).
+    /// When it comes (only in an open loop, and before the load).
     pub at: Nanos,
     /// How long its client thinks after its answer (only in a closed loop).
     pub think: Nanos,
@@ -34,8 +34,12 @@ pub struct Asked {
 /// All requests of a run and what they have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The requests in the order in which they come.
+    /// The requests in the order in which they come, those before the load first.
     pub asked: Vec<Asked>,
+    /// How many come before the load.
+    pub warm: usize,
+    /// When the load begins.
+    pub begins: Nanos,
     /// Bytes of JSON and of framing around the text of an event of a stream.
     pub envelope: u64,
 }
@@ -49,9 +53,11 @@ impl Plan {
         let mut times = Times::new(scenario, load, seed);
         let mut deal = fastrand::Rng::with_seed(derive(seed, Purpose::Deal, 0));
         let envelope = bytes.envelope;
-        let asked = lengths.take(requests).map(|length| {
+        let (mut asked, begins) = Self::warm(scenario, seed);
+        let warm = asked.len();
+        let load = lengths.take(requests).map(|length| {
             let asked = Asked {
-                at: times.arrival(),
+                at: begins + times.arrival(),
                 think: times.think(),
                 instance: deal.usize(0..scenario.proxy.instances),
                 worker: deal.usize(0..scenario.proxy.workers),
@@ -59,7 +65,42 @@ impl Plan {
             };
             bytes.of(asked)
         });
-        Self { asked: asked.collect(), envelope }
+        asked.extend(load);
+        Self { asked, warm, begins, envelope }
+    }
+}
+
+/// The nodes, their direct requests and the polls are in their stride by then.
+const LEAD: Nanos = 10 * SECOND;
+
+/// What came before the load has been answered by then.
+const REST: Nanos = 60 * SECOND;
+
+const SECOND: Nanos = 1_000_000_000;
+
+impl Plan {
+    /// The requests that come before the load, and when that begins.
+    fn warm(scenario: &Scenario, seed: u64) -> (Vec<Asked>, Nanos) {
+        let nodes = scenario.each_node().count();
+        let count = scenario.warmup * nodes;
+        if count == 0 {
+            return (Vec::new(), LEAD);
+        }
+        let mut bytes = Bytes::new(&scenario.workload, seed);
+        bytes.begin_anew(derive(seed, Purpose::Warmup, 0));
+        let lengths = Workload::mixed(scenario.workload.lengths, derive(seed, Purpose::Warmup, 1));
+        let mut deal = fastrand::Rng::with_seed(derive(seed, Purpose::Warmup, 2));
+        let asked = lengths.take(count).zip(0..).map(|(length, number)| {
+            bytes.of(Asked {
+                length,
+                session: u64::MAX - number,
+                at: LEAD + number * SECOND / nodes as Nanos,
+                instance: deal.usize(0..scenario.proxy.instances),
+                worker: deal.usize(0..scenario.proxy.workers),
+                ..Asked::default()
+            })
+        });
+        (asked.collect(), LEAD + scenario.warmup as Nanos * SECOND + REST)
     }
 }
 
@@ -126,6 +167,12 @@ impl Bytes {
         Self { rng, normal, requests: *requests, json, envelope }
     }
 
+    /// Draws from other streams, with the same JSON around all.
+    fn begin_anew(&mut self, seed: u64) {
+        self.rng = fastrand::Rng::with_seed(seed);
+        self.normal = Normal::new(seed);
+    }
+
     fn text(&mut self) -> f64 {
         TOKEN_TEXT * (TEXT_SPREAD * self.normal.draw()).exp()
     }
@@ -150,7 +197,8 @@ mod tests {
 
     fn plan(workload: Requests, load: Load, requests: usize) -> Vec<Asked> {
         let scenario = Scenario { workload, ..Scenario::named("hetero").expect("a preset") };
-        Plan::draw(&scenario, load, requests, 1).asked
+        let plan = Plan::draw(&scenario, load, requests, 1);
+        plan.asked[plan.warm..].to_vec()
     }
 
     fn share(asked: &[Asked], of: impl Fn(&Asked) -> bool) -> f64 {

@@ -31,7 +31,7 @@ impl Fleet<'_> {
     pub(super) fn poll(&mut self, instance: usize, node: usize) {
         self.settle(node);
         let proxy = &self.scenario.proxy;
-        let frozen = proxy.frozen.is_some_and(|at| self.now >= super::LEAD + (at * SECOND) as Nanos);
+        let frozen = proxy.frozen.is_some_and(|at| self.now >= self.plan.begins + (at * SECOND) as Nanos);
         let member = &mut self.members[node];
         let page = member.answers().then(|| member.page(frozen));
         let delay = if page.is_some() || !member.listens() { proxy.delay } else { TIMEOUT };

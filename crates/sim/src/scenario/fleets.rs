@@ -52,6 +52,7 @@ pub fn random_fleet(seed: u64) -> (Scenario, Load) {
         name: format!("fleet-{seed}"),
         about: format!("a random fleet, {name}"),
         requests: (REQUESTS_PER_CLIENT * clients).max(LEAST_REQUESTS),
+        warmup: super::warmup(),
         concurrency: vec![clients],
         rate: Vec::new(),
         think: 0.0,

@@ -35,6 +35,10 @@ pub struct Scenario {
     pub about: String,
     /// Requests in a run, all of them measured, the opening burst of a closed loop too.
     pub requests: usize,
+    /// Requests for each node that come before the load, one a second for each, and are not measured: nginx has been
+    /// running before the published tests began, and has learnt what it can. 0 for an nginx that starts with the load.
+    #[serde(default = "warmup")]
+    pub warmup: usize,
     /// Clients that each send their next request when their last one is done; one run each.
     #[serde(default)]
     pub concurrency: Vec<usize>,
@@ -62,6 +66,11 @@ pub struct Scenario {
     /// What befalls nodes.
     #[serde(default, rename = "event")]
     pub events: Vec<Event>,
+}
+
+/// As many as it takes to learn the speed of a node, twice.
+fn warmup() -> usize {
+    40
 }
 
 /// How much load there is in one run.

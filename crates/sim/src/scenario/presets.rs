@@ -6,6 +6,8 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("homogeneous", include_str!("../../scenarios/homogeneous.toml")),
     ("bimodal", include_str!("../../scenarios/bimodal.toml")),
     ("bursty", include_str!("../../scenarios/bursty.toml")),
+    ("cold-hetero", include_str!("../../scenarios/cold-hetero.toml")),
+    ("cold-homogeneous", include_str!("../../scenarios/cold-homogeneous.toml")),
     ("cold-restart", include_str!("../../scenarios/cold-restart.toml")),
     ("die", include_str!("../../scenarios/die.toml")),
     ("equal-2", include_str!("../../scenarios/equal-2.toml")),
