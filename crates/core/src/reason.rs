@@ -1,7 +1,10 @@
 //! Why a peer was picked.
 
+use serde::{Deserialize, Serialize};
+
 /// The reason of a pick, as `$tblb_reason` says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// By its score.
     Score,

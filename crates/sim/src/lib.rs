@@ -10,6 +10,7 @@ pub mod fleet;
 pub mod node;
 pub mod policy;
 mod random;
+pub mod replay;
 pub mod scenario;
 pub mod summary;
 pub mod workload;

@@ -154,3 +154,31 @@ fn analyze_reads_the_pages_of_engines() {
     let output = command().args(["analyze", file!()]).output().expect("it runs");
     assert!(!output.status.success(), "that is no page of metrics");
 }
+
+#[test]
+fn replay_ends_with_1_where_a_pick_comes_out_otherwise() {
+    let candidate = |conns: u32| {
+        serde_json::json!({"conns": conns, "weight": 1, "effective_weight": 1, "current_weight": 0,
+            "known": {"score": null, "fresh": false, "standing": "ready", "work": null}})
+    };
+    let line = |index: usize| {
+        serde_json::json!({"upstream": "llm", "backup": false, "pid": 1, "directives": "tblb least_conn;", "prompt": 1,
+            "seed": 1, "candidates": [candidate(2), candidate(1)],
+            "picked": {"index": index, "reason": "least_conn"}})
+        .to_string()
+    };
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let replay = |lines: &[String]| {
+        std::fs::write(file.path(), lines.join("\n")).expect("written");
+        let output = command().arg("replay").arg(file.path()).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, said) = replay(&[line(1), line(1)]);
+    assert!(code == Some(0) && said.ends_with(": 2 picks, 0 come out otherwise\n"), "{said}");
+    let (code, said) = replay(&[line(1), line(0)]);
+    assert!(
+        code == Some(1)
+            && said.contains(":2: upstream llm: nginx picked 0 (least_conn), here 1 (least_conn)"),
+        "{said}"
+    );
+}

@@ -2,6 +2,7 @@
 //! answers.
 
 use super::{Algorithm, Rule, Weights};
+use serde::{Deserialize, Serialize};
 
 /// The row of the table.
 pub static ALGORITHM: Algorithm = Algorithm {
@@ -21,7 +22,7 @@ const TOKENS: f64 = 300.0;
 const REQUESTS: f64 = 15.0;
 
 /// What a node has to do for us.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Work {
     /// Prompt tokens of requests that have sent nothing yet.
     pub prefill: f64,

@@ -1,7 +1,7 @@
 //! An upstream block: what all of its directives say together.
 
 use super::value::one_of;
-use super::{Auth, Balance, Error, Limit, Metrics, signal};
+use super::{Auth, Balance, Error, Limit, Metrics, Recording, signal};
 use crate::engine::{Custom, Lookup};
 use std::sync::Arc;
 
@@ -20,15 +20,20 @@ pub struct Block {
     pub limit: Limit,
     /// `tblb_bypass`: whether all that is known is left aside, and the method is least_conn.
     pub bypass: bool,
-    /// The directives that were given, in their order.
-    given: Vec<&'static str>,
+    /// `tblb_record`: where picks are written down, None without it.
+    pub recording: Option<Recording>,
+    /// The directives that were given with their words, in their order.
+    given: Vec<(&'static Directive, String)>,
 }
 
 /// A directive of an upstream block.
+#[derive(Debug)]
 struct Directive {
     name: &'static str,
     /// Whether it may stand there more than once.
     many: bool,
+    /// Whether the picker goes by it. What others say has become part of what is known of peers by then.
+    picks: bool,
     /// Takes down what its words say.
     set: fn(&mut Block, &[&str]) -> Result<(), Error>,
 }
@@ -41,32 +46,44 @@ static DIRECTIVES: &[Directive] = &[
     Directive {
         name: METHOD,
         many: false,
+        picks: true,
         set: |block, words| Balance::parse(words).map(|said| block.balance = said),
     },
     Directive {
         name: "tblb_metrics",
         many: false,
+        picks: false,
         set: |block, words| Metrics::parse(words).map(|said| block.metrics = said),
     },
     Directive {
         name: "tblb_metrics_signal",
         many: true,
+        picks: false,
         set: |block, words| signal::parse(words).map(|said| block.signals.push(said)),
     },
     Directive {
         name: "tblb_metrics_auth",
         many: false,
+        picks: false,
         set: |block, words| Auth::parse(words).map(|said| block.auth = Some(said)),
     },
     Directive {
         name: "tblb_limit",
         many: false,
+        picks: false,
         set: |block, words| Limit::parse(words).map(|said| block.limit = said),
     },
     Directive {
         name: "tblb_bypass",
         many: false,
+        picks: true,
         set: |block, words| switch(words).map(|said| block.bypass = said),
+    },
+    Directive {
+        name: "tblb_record",
+        many: false,
+        picks: false,
+        set: |block, words| Recording::parse(words).map(|said| block.recording = Some(said)),
     },
 ];
 
@@ -79,6 +96,7 @@ impl Default for Block {
             auth: None,
             limit: Limit::default(),
             bypass: false,
+            recording: None,
             given: Vec::new(),
         }
     }
@@ -112,7 +130,7 @@ impl Block {
             return Err(Error::duplicate(name));
         }
         (directive.set)(self, words)?;
-        self.given.push(directive.name);
+        self.given.push((directive, words.join(" ")));
         Ok(())
     }
 
@@ -122,7 +140,7 @@ impl Block {
     /// Names the first directive that lacks a `tblb`, and says where there is nothing to read.
     pub fn check(&self) -> Result<(), Error> {
         match self.given.first() {
-            Some(first) if !self.is_ours() => Err(Error::needs(first, METHOD)),
+            Some((first, _)) if !self.is_ours() => Err(Error::needs(first.name, METHOD)),
             _ if self.reads_nothing() => {
                 Err(Error::needs("tblb_metrics engine=custom", "tblb_metrics_signal"))
             }
@@ -146,6 +164,12 @@ impl Block {
         self.has(METHOD)
     }
 
+    /// The directives that the picker goes by, as [`Block::parse`] takes them.
+    pub fn of_picks(&self) -> String {
+        let given = self.given.iter().filter(|(directive, _)| directive.picks);
+        given.map(|(directive, words)| format!("{} {words};", directive.name)).collect()
+    }
+
     /// The age in ms above which a sample counts no more.
     pub fn stale_ms(&self) -> u64 {
         let Some(metrics) = &self.metrics else { return 0 };
@@ -153,7 +177,7 @@ impl Block {
     }
 
     fn has(&self, name: &str) -> bool {
-        self.given.contains(&name)
+        self.given.iter().any(|(given, _)| given.name == name)
     }
 }
 

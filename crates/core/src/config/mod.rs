@@ -6,6 +6,7 @@ mod block;
 mod error;
 mod limit;
 mod metrics;
+mod recording;
 mod signal;
 mod value;
 
@@ -14,6 +15,7 @@ pub use block::Block;
 pub use error::Error;
 pub use limit::Limit;
 pub use metrics::{Metrics, Scheme, Verify};
+pub use recording::Recording;
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
 use crate::picker::Pick;

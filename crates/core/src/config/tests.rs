@@ -182,6 +182,34 @@ fn signals() {
     assert!(error.contains("needs a \"tblb_metrics_signal\" directive"), "{error}");
 }
 
+#[test]
+fn recordings() {
+    let parse = |text| Block::parse(text).map(|block| block.recording).map_err(|error| error.to_string());
+    assert_eq!(parse("tblb"), Ok(None));
+    let recording = |max_size| Ok(Some(Recording { file: "picks.log".into(), max_size }));
+    assert_eq!(parse("tblb; tblb_record picks.log"), recording(16 << 20));
+    assert_eq!(parse("tblb; tblb_record picks.log max_size=1g"), recording(1 << 30));
+    for (text, expected) in [
+        ("tblb; tblb_record", "invalid number of parameters, expected a file"),
+        ("tblb; tblb_record f size=1", "unknown parameter \"size=1\", expected one of \"max_size\""),
+        ("tblb; tblb_record f max_size=0", "invalid parameter \"max_size=0\", expected a size above 0"),
+        ("tblb_record f", "\"tblb_record\" directive needs a \"tblb\" directive"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn the_directives_of_picks_say_the_same_again() {
+    let text = "tblb s2_enhanced w_b=0.3 waiting=2; tblb_limit waiting=1; tblb_metrics off; tblb_bypass on";
+    let block = Block::parse(text).unwrap();
+    assert_eq!(block.of_picks(), "tblb s2_enhanced w_b=0.3 waiting=2;tblb_bypass on;");
+    let again = Block::parse(&block.of_picks()).unwrap();
+    assert_eq!(again.balance.params, block.balance.params);
+    assert_eq!((again.balance.algorithm.name, again.bypass), ("s2_enhanced", true));
+}
+
 proptest! {
     #[test]
     fn any_words_are_taken_or_refused(words in prop::collection::vec("[a-z_=0-9.-]{0,20}|\\PC{0,12}", 0..6)) {

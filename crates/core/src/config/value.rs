@@ -29,6 +29,23 @@ pub(super) fn port(word: &str, value: &str) -> Result<u16, Error> {
     value.parse().ok().filter(|port| *port > 0).ok_or_else(|| Error::invalid(word, "a port from 1 to 65535"))
 }
 
+/// A size as nginx writes it, in bytes: a number with the unit k, m or g, or without one.
+pub(super) fn size(word: &str, value: &str) -> Result<u64, Error> {
+    parse_size(value).ok_or_else(|| Error::invalid(word, "a size above 0, as in \"512k\" or \"16m\""))
+}
+
+fn parse_size(value: &str) -> Option<u64> {
+    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len()));
+    let unit = match unit {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes > 0)
+}
+
 /// A time as nginx writes it, between `least` and `most`.
 pub(super) fn time(word: &str, value: &str, least: Duration, most: Duration) -> Result<Duration, Error> {
     let expected =
@@ -59,6 +76,15 @@ fn parse_time(value: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_nginx_sizes() {
+        let sizes = ["1", "512k", "16M", "2g"].map(parse_size);
+        assert_eq!(sizes, [Some(1), Some(512 << 10), Some(16 << 20), Some(2 << 30)]);
+        for wrong in ["", "k", "0", "-1", "1.5m", "1kb", "99999999999g", "99999999999999999999"] {
+            assert_eq!(parse_size(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_nginx_times() {

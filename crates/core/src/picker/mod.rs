@@ -5,18 +5,21 @@
 
 mod least_conn;
 mod least_work;
+mod record;
 mod scored;
 #[cfg(test)]
 mod tests;
 
 pub use least_conn::least_conn;
+pub use record::Record;
 
 use crate::algorithm::{Rule, Work};
 use crate::config::{Balance, Block};
 use crate::reason::Reason;
+use serde::{Deserialize, Serialize};
 
 /// One peer that may be picked: up, not tried yet for this request, and under its max_conns.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// Connections that nginx counts at the peer.
     pub conns: u64,
@@ -31,7 +34,7 @@ pub struct Candidate {
 }
 
 /// What is known of a peer beside nginx's own counts.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Known {
     /// The algorithm's score, higher is better; None where it has none for this peer.
     pub score: Option<f64>,
@@ -45,7 +48,8 @@ pub struct Known {
 
 /// How a peer stands, the best first: a pick is among the peers of the best standing that any candidate has, so that
 /// nothing that metrics say ever leaves a request without a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Nothing speaks against it.
     #[default]
@@ -72,7 +76,7 @@ impl Pick {
 }
 
 /// A pick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picked {
     /// The index of the candidate.
     pub index: usize,

@@ -129,7 +129,33 @@ prop_compose! {
     }
 }
 
+/// What [`any_candidate`] may hold that no shell gives: JSON has no such numbers.
+fn is_finite(candidate: &Candidate) -> bool {
+    let work = candidate.known.work.map_or([0.0; 3], |work| [work.prefill, work.active, work.tpot]);
+    candidate.known.score.into_iter().chain(work).all(f64::is_finite)
+}
+
 proptest! {
+    #[test]
+    fn a_record_is_replayed_to_the_same_pick(
+        peers in prop::collection::vec(any_candidate().prop_filter("finite", is_finite), 1..20),
+        seed: u64, prompt: u32, bypass: bool) {
+        for algorithm in crate::algorithm::ALL {
+            let bypass = if bypass { "on" } else { "off" };
+            let block = how(&format!("{}; tblb_bypass {bypass}; tblb_limit waiting=3", algorithm.name));
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let picked = pick(&block, prompt, &mut peers.clone(), &mut rng).unwrap();
+            let directives = block.of_picks().into();
+            let (upstream, candidates) = ("llm".into(), (&peers).into());
+            let record =
+                Record { upstream, backup: false, pid: 1, directives, prompt, seed, candidates, picked };
+            let text = serde_json::to_string(&record).unwrap();
+            let read: Record = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(&read, &record);
+            prop_assert_eq!(read.replay(), Ok(Some(picked)));
+        }
+    }
+
     #[test]
     fn any_numbers_give_a_pick(mut peers in prop::collection::vec(any_candidate(), 1..70), seed: u64) {
         let mut rng = fastrand::Rng::with_seed(seed);

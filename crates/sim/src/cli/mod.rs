@@ -6,6 +6,7 @@ mod engine;
 mod fleets;
 mod load;
 mod progress;
+mod replay;
 mod run;
 mod score;
 mod signals;
@@ -37,6 +38,7 @@ enum Command {
     Analyze(analyze::Args),
     Load(load::Args),
     Demo(demo::Args),
+    Replay(replay::Args),
 }
 
 /// Reads the arguments and runs the subcommand.
@@ -49,5 +51,6 @@ pub fn run() -> Ended {
         Command::Analyze(args) => analyze::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Replay(args) => replay::run(&args),
     }
 }
