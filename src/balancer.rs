@@ -1,39 +1,31 @@
 //! The method of an upstream: round robin's, with a choice of our own. The steps are those of nginx's least_conn
 //! module in the same order, so that every parameter of `server` means what it means there.
 
+use crate::choice::{choose, same_config};
 use crate::conf::{UpstreamConf, upstream_of};
-use crate::peers::{Guard, Peers, available};
+use crate::peers::Peers;
 use crate::request::Kept;
-use crate::worker::{self, Group};
-use crate::{guard, request};
+use crate::{guard, request, worker};
 use ngx::ffi::{
-    NGX_BUSY, NGX_ERROR, NGX_OK, ngx_cached_time, ngx_conf_t, ngx_http_request_t,
-    ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer,
-    ngx_http_upstream_init_round_robin, ngx_http_upstream_init_round_robin_peer,
-    ngx_http_upstream_rr_peer_data_t, ngx_http_upstream_rr_peer_t, ngx_http_upstream_srv_conf_t, ngx_int_t,
-    ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
+    NGX_BUSY, NGX_ERROR, NGX_OK, ngx_conf_t, ngx_http_request_t, ngx_http_upstream_free_round_robin_peer,
+    ngx_http_upstream_get_round_robin_peer, ngx_http_upstream_init_round_robin,
+    ngx_http_upstream_init_round_robin_peer, ngx_http_upstream_rr_peer_data_t, ngx_http_upstream_srv_conf_t,
+    ngx_int_t, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
 };
 use std::ffi::c_void;
 use std::ptr;
-use tblb_core::picker::{self, Candidate, Picked};
 use tblb_core::reason::Reason;
 
 /// What nginx hands to our hooks. Round robin's data come first: its functions, and nginx's modules that know of
 /// it, find them there.
 #[repr(C)]
-struct PeerData {
-    round_robin: ngx_http_upstream_rr_peer_data_t,
+pub struct PeerData {
+    /// Round robin's.
+    pub round_robin: ngx_http_upstream_rr_peer_data_t,
     conf: *const UpstreamConf,
     /// The tokens that the request's prompt counts for.
-    prompt: u32,
+    pub prompt: u32,
     kept: Option<&'static Kept>,
-}
-
-/// A peer that may be picked, and where it stands in the list.
-#[derive(Clone, Copy)]
-pub struct Choice {
-    peer: *mut ngx_http_upstream_rr_peer_t,
-    place: usize,
 }
 
 pub unsafe extern "C" fn init_upstream(
@@ -123,12 +115,6 @@ fn get(pc: &mut ngx_peer_connection_t, data: &mut PeerData) -> ngx_int_t {
     NGX_BUSY as ngx_int_t
 }
 
-/// Whether the peers are still those for which the request's data were made.
-fn same_config(peers: Peers, data: &PeerData) -> bool {
-    let config = peers.config();
-    config == 0 || config == data.round_robin.config
-}
-
 fn forget_tried(peers: Peers, data: &mut PeerData) {
     for n in 0..peers.number().div_ceil(usize::BITS as usize) {
         // SAFETY: round robin made room for a bit for each peer of the longer list, which `same_config` holds.
@@ -147,7 +133,9 @@ fn get_of(
         return get_single(peers, conf, pc, data);
     }
     let picked = worker::with_group(conf, peers, |group, rng| {
-        let (place, picked) = choose(peers, conf, pc, data, group, rng)?;
+        let chosen = choose(peers, conf, pc, data, group, rng);
+        group.record(conf, data.prompt, chosen.map(|(_, picked)| picked));
+        let (place, picked) = chosen?;
         Some((group.slot(place), group.scores.get(place).score, picked.reason))
     });
     match picked {
@@ -184,124 +172,4 @@ fn get_single(
         begin(data, conf, slot, score, Reason::Single);
     }
     rc
-}
-
-/// Under the list's lock: finds who may be picked, picks, and takes it as least_conn does. Allocates nothing and
-/// calls nothing that could panic. The place of the peer in the list, and how it was picked.
-fn choose(
-    peers: Peers,
-    conf: &UpstreamConf,
-    pc: &mut ngx_peer_connection_t,
-    data: &mut PeerData,
-    group: &mut Group,
-    rng: &mut fastrand::Rng,
-) -> Option<(usize, Picked)> {
-    let now = seconds();
-    let mut locked = peers.write();
-    if !same_config(peers, data) {
-        return None;
-    }
-    if let Some(found) = sticky(&mut locked, pc, data, now) {
-        take(found, pc, data, now);
-        return Some((found.place, Picked { index: 0, reason: Reason::LeastConn }));
-    }
-    gather(&mut locked, data, group, now);
-    let picked = picker::pick(&conf.block, data.prompt, &mut group.candidates, rng)?;
-    for (candidate, choice) in group.candidates.iter().zip(&group.choices) {
-        // SAFETY: the list is locked since the addresses were taken.
-        let peer = unsafe { &mut *choice.peer };
-        peer.current_weight = candidate.current_weight as ngx_int_t;
-        peer.effective_weight = candidate.effective_weight as ngx_int_t;
-    }
-    let choice = *group.choices.get(picked.index)?;
-    take(choice, pc, data, now);
-    Some((choice.place, picked))
-}
-
-/// Fills the group's candidates with the peers that may be picked.
-fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, now: libc::time_t) {
-    group.candidates.clear();
-    group.choices.clear();
-    for (place, peer) in locked.iter().enumerate() {
-        // More peers than there is room for were added just now: the next request sees them.
-        let room = group.candidates.len() < group.candidates.capacity()
-            && group.choices.len() < group.choices.capacity();
-        if !room || tried(data, place) || !available(peer, now) {
-            continue;
-        }
-        group.candidates.push(Candidate {
-            conns: peer.conns as u64,
-            weight: peer.weight as i64,
-            effective_weight: peer.effective_weight as i64,
-            current_weight: peer.current_weight as i64,
-            known: group.scores.get(place),
-        });
-        group.choices.push(Choice { peer, place });
-    }
-}
-
-/// The peer that `sticky` wants, if it may be picked.
-#[cfg(ngx_upstream_sid)]
-fn sticky(
-    locked: &mut Guard,
-    pc: &ngx_peer_connection_t,
-    data: &PeerData,
-    now: libc::time_t,
-) -> Option<Choice> {
-    // SAFETY: the hint is null or a string of the request; peers' strings stay while the list is locked.
-    let hint = unsafe { crate::peers::bytes(pc.hint.as_ref()?) };
-    let wanted = |peer: &ngx_http_upstream_rr_peer_t| unsafe { crate::peers::bytes(&peer.sid) } == hint;
-    let (place, peer) = locked.iter().enumerate().find(|(_, peer)| wanted(peer))?;
-    // A peer that drains (this bit of `down`) still serves the sessions that it has.
-    let down = peer.down & !(ngx::ffi::NGX_HTTP_UPSTREAM_DRAINING as ngx_uint_t);
-    let undrained = ngx_http_upstream_rr_peer_t { down, ..*peer };
-    (!tried(data, place) && available(&undrained, now)).then_some(Choice { peer, place })
-}
-
-#[cfg(not(ngx_upstream_sid))]
-fn sticky(_: &mut Guard, _: &ngx_peer_connection_t, _: &PeerData, _: libc::time_t) -> Option<Choice> {
-    None
-}
-
-/// Takes a peer for the request; the list is locked.
-fn take(choice: Choice, pc: &mut ngx_peer_connection_t, data: &mut PeerData, now: libc::time_t) {
-    // SAFETY: the list is locked since the address was taken.
-    let peer = unsafe { &mut *choice.peer };
-    if now.wrapping_sub(peer.checked) > peer.fail_timeout {
-        peer.checked = now;
-    }
-    pc.sockaddr = peer.sockaddr;
-    pc.socklen = peer.socklen;
-    pc.name = &raw mut peer.name;
-    #[cfg(ngx_upstream_sid)]
-    {
-        pc.sid = &raw mut peer.sid;
-    }
-    peer.conns = peer.conns.wrapping_add(1);
-    // `resolve` frees no peer that has references.
-    #[cfg(nginx_1_27_3)]
-    {
-        peer.refs = peer.refs.wrapping_add(1);
-    }
-    data.round_robin.current = choice.peer;
-    let (word, bit) = tried_bit(choice.place);
-    // SAFETY: round robin made room for a bit for each peer of the list.
-    unsafe { *data.round_robin.tried.add(word) |= bit };
-}
-
-/// Whether the request has been at a peer already.
-fn tried(data: &PeerData, place: usize) -> bool {
-    let (word, bit) = tried_bit(place);
-    // SAFETY: round robin made room for a bit for each peer of the list.
-    unsafe { *data.round_robin.tried.add(word) & bit != 0 }
-}
-
-fn tried_bit(place: usize) -> (usize, usize) {
-    (place / usize::BITS as usize, 1 << (place % usize::BITS as usize))
-}
-
-/// nginx's time in seconds, by which it counts `fail_timeout`.
-pub fn seconds() -> libc::time_t {
-    // SAFETY: nginx's cached time is never null once it runs, and a word is read whole.
-    unsafe { (*ngx_cached_time).sec }
 }

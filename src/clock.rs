@@ -1,4 +1,6 @@
-//! The clock: monotonic, the same in all processes of the machine.
+//! The clock: monotonic, the same in all processes of the machine; and nginx's own.
+
+use ngx::ffi::ngx_cached_time;
 
 /// Now in µs. Wall-clock jumps do not move it.
 pub fn now_us() -> u64 {
@@ -11,4 +13,10 @@ pub fn now_us() -> u64 {
 /// Now in ms.
 pub fn now_ms() -> u64 {
     now_us() / 1000
+}
+
+/// nginx's time in seconds, by which it counts `fail_timeout`.
+pub fn seconds() -> libc::time_t {
+    // SAFETY: nginx's cached time is never null once it runs, and a word is read whole.
+    unsafe { (*ngx_cached_time).sec }
 }

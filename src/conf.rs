@@ -4,7 +4,7 @@ use crate::guard::Failed;
 use crate::{context_index, guard, log, tag};
 use ngx::ffi::{
     ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_http_request_t,
-    ngx_http_upstream_srv_conf_t, ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
+    ngx_http_upstream_srv_conf_t, ngx_open_file_t, ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
 };
 use std::ffi::c_void;
 use std::ptr;
@@ -41,6 +41,8 @@ pub struct UpstreamConf {
     pub block: Block,
     /// What polls show to be let in, by `tblb_metrics_auth`.
     pub credentials: Option<Credentials>,
+    /// The file of `tblb_record`, null without it; nginx opens it when the configuration is whole.
+    pub record: *mut ngx_open_file_t,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
     /// nginx's configuration of the block.

@@ -2,12 +2,10 @@
 
 use crate::conf::{LocationConf, MainConf, Place, UpstreamConf, main_of};
 use crate::guard::{self, Failed};
-use crate::{balancer, credentials, log, peers, status};
+use crate::{credentials, log, method, peers, recorder, status};
 use ngx::ffi::{
     NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, NGX_HTTP_UPSTREAM_BACKUP, NGX_HTTP_UPSTREAM_CREATE,
-    NGX_HTTP_UPSTREAM_DOWN, NGX_HTTP_UPSTREAM_FAIL_TIMEOUT, NGX_HTTP_UPSTREAM_MAX_CONNS,
-    NGX_HTTP_UPSTREAM_MAX_FAILS, NGX_HTTP_UPSTREAM_WEIGHT, ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t,
+    NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t,
     ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_upstream_module, ngx_http_upstream_srv_conf_t,
     ngx_str_t, ngx_uint_t,
 };
@@ -19,7 +17,7 @@ use tblb_core::status::Format;
 type Handler = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 
 /// nginx writes into commands never, but takes them by a pointer that is not const.
-struct Commands([ngx_command_t; 8]);
+struct Commands([ngx_command_t; 9]);
 // SAFETY: the commands are never written to.
 unsafe impl Sync for Commands {}
 
@@ -30,6 +28,7 @@ static COMMANDS: Commands = Commands([
     in_upstream(c"tblb_metrics_auth"),
     in_upstream(c"tblb_limit"),
     in_upstream(c"tblb_bypass"),
+    in_upstream(c"tblb_record"),
     command(
         c"tblb_status",
         NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
@@ -131,6 +130,9 @@ unsafe extern "C" fn upstream_directive(
             if let (Some(auth), None) = (&conf.block.auth, &conf.credentials) {
                 conf.credentials = Some(credentials::read(cf, auth)?);
             }
+            if conf.block.recording.is_some() && conf.record.is_null() {
+                conf.record = recorder::open(cf)?;
+            }
             if main.blocks.last().is_none_or(|(last, _)| !ptr::eq(*last, conf)) {
                 main.blocks.push((conf, place(cf)));
             }
@@ -151,7 +153,7 @@ unsafe fn begin(
     // SAFETY: as the caller says.
     unsafe {
         let upstream = &mut **upstream_block(cf);
-        take_over(cf, upstream)?;
+        method::take_over(cf, upstream)?;
         conf.number = main.upstreams.len();
         conf.name = String::from_utf8_lossy(peers::bytes(&upstream.host)).into_owned();
         conf.upstream = upstream;
@@ -170,71 +172,6 @@ unsafe fn upstream_block<'a>(cf: *mut ngx_conf_t) -> &'a mut *mut ngx_http_upstr
         let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
         let entry = (*context).srv_conf.add(ngx_http_upstream_module.ctx_index);
         &mut *entry.cast::<*mut ngx_http_upstream_srv_conf_t>()
-    }
-}
-
-/// Makes ours the method of the block, with the parameters of `server` that least_conn takes.
-///
-/// # Safety
-/// `cf` is the configuration that nginx parses, in the block of `upstream`.
-unsafe fn take_over(
-    cf: *mut ngx_conf_t,
-    upstream: &mut ngx_http_upstream_srv_conf_t,
-) -> Result<(), Box<dyn Display>> {
-    if upstream.peer.init_upstream.is_some() {
-        // SAFETY: as the caller says.
-        if let Some(wrapper) = unsafe { wrapper(cf) } {
-            return Err(wrong(format!(
-                "\"tblb\" after \"{wrapper}\" would disable it, expected \"tblb\" before \"{wrapper}\""
-            )));
-        }
-        // SAFETY: as the caller says.
-        unsafe { log::conf_warning(cf, &"load balancing method redefined") };
-    }
-    upstream.peer.init_upstream = Some(balancer::init_upstream);
-    upstream.flags = (NGX_HTTP_UPSTREAM_CREATE
-        | NGX_HTTP_UPSTREAM_WEIGHT
-        | NGX_HTTP_UPSTREAM_MAX_CONNS
-        | NGX_HTTP_UPSTREAM_MAX_FAILS
-        | NGX_HTTP_UPSTREAM_FAIL_TIMEOUT
-        | NGX_HTTP_UPSTREAM_DOWN
-        | NGX_HTTP_UPSTREAM_BACKUP) as ngx_uint_t;
-    #[cfg(nginx_1_27_3)]
-    {
-        upstream.flags |= ngx::ffi::NGX_HTTP_UPSTREAM_MODIFY as ngx_uint_t;
-    }
-    Ok(())
-}
-
-/// Modules that wrap the method which stands before their directive, and lose to one that stands after it. From
-/// nginx 1.29.7 on `keepalive` finds the method wherever it stands.
-#[cfg(not(nginx_1_29_7))]
-const WRAPPERS: [(&CStr, &str); 2] =
-    [(c"ngx_http_upstream_keepalive_module", "keepalive"), (c"ngx_http_upstream_sticky_module", "sticky")];
-#[cfg(nginx_1_29_7)]
-const WRAPPERS: [(&CStr, &str); 1] = [(c"ngx_http_upstream_sticky_module", "sticky")];
-
-/// The directive that wrapped the method of the block before, if one did: the configurations of both modules
-/// begin with a word that is 0 until then.
-///
-/// # Safety
-/// `cf` is the configuration that nginx parses, in an upstream block.
-unsafe fn wrapper(cf: *mut ngx_conf_t) -> Option<&'static str> {
-    // SAFETY: a cycle's list of modules ends with null, each has a name, and those of http modules have an entry
-    // in the block's configurations.
-    unsafe {
-        let context = (*cf).ctx.cast::<ngx_http_conf_ctx_t>();
-        let mut next = (*(*cf).cycle).modules;
-        while let Some(module) = (*next).as_ref() {
-            next = next.add(1);
-            let found = WRAPPERS.iter().find(|(name, _)| CStr::from_ptr(module.name) == *name);
-            let Some((_, directive)) = found else { continue };
-            let configuration = *(*context).srv_conf.add(module.ctx_index);
-            if configuration.cast::<usize>().as_ref().is_some_and(|word| *word != 0) {
-                return Some(directive);
-            }
-        }
-        None
     }
 }
 

@@ -4,28 +4,38 @@
 //! | --- | --- |
 //! | `conf` | the module's configurations and their life |
 //! | `directives` | the directives |
-//! | `balancer` | the method of an upstream: a peer for a request |
+//! | `method` | how ours becomes the method of an upstream |
+//! | `balancer` | the method: nginx's hooks, a peer for a request |
+//! | `choice` | what happens under the lock of a list: the pick |
 //! | `peers` | nginx's lists of peers: the one place that walks them |
 //! | `request` | what is kept of a request: its tries, and how each went |
+//! | `told` | what is to be said of its tries |
 //! | `body` | the filter that sees the bodies of answers |
 //! | `zone` | the shared zone: the one place that casts it to a board |
-//! | `worker` | a worker process: its groups of peers, its timer |
+//! | `worker` | a worker process: its groups of peers, its tries, its timer |
+//! | `group` | the peers of a list with their slots and scores |
+//! | `recorder` | picks, written down |
 //! | `polling` | the poller that one of the workers runs |
 //! | `status`, `variables` | what operators see |
 //! | `guard` | the border: no panic crosses it |
 
 mod balancer;
 mod body;
+mod choice;
 mod clock;
 mod conf;
 mod credentials;
 mod directives;
+mod group;
 mod guard;
 mod log;
+mod method;
 mod peers;
 mod polling;
+mod recorder;
 mod request;
 mod status;
+mod told;
 mod variables;
 mod worker;
 mod zone;

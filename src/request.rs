@@ -1,23 +1,18 @@
 //! What is kept of a request while it is under way: the try that runs now, what is to be said of each try, and
 //! how each ended.
 
-use crate::conf::in_pool;
-use crate::guard::Failed;
+use crate::told::{Said, Told};
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
     NGX_DECLINED, NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST,
     NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK, NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t,
     ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add, ngx_uint_t,
 };
-use once_cell::unsync::OnceCell;
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 use tblb_core::reason::Reason;
 use tblb_core::tries::{Ending, Id};
-
-/// Tries beyond the first four of which something can be said; more than these are left out of the variables.
-const MOST_TRIES: usize = 64;
 
 /// What is kept of a request; in its pool.
 pub struct Kept {
@@ -45,53 +40,6 @@ struct Current {
     id: Option<Id>,
     picked_at: u64,
     waits_for_body: bool,
-}
-
-/// What is to be said of a try.
-#[derive(Clone, Copy)]
-pub struct Said {
-    /// The try's place among nginx's own states of the request's tries.
-    pub state: usize,
-    /// The algorithm's name.
-    pub algorithm: &'static str,
-    /// The peer's score.
-    pub score: Option<f64>,
-    /// Why it was picked.
-    pub reason: Reason,
-    /// Time to the first body byte in µs.
-    pub ttft: Option<u64>,
-}
-
-/// What is to be said of the tries of a request.
-struct Told {
-    said: [Cell<Option<Said>>; 4],
-    /// Further ones, in the request's pool, once they are needed.
-    more: OnceCell<&'static [Cell<Option<Said>>; MOST_TRIES]>,
-}
-
-impl Told {
-    fn cells(&self) -> impl Iterator<Item = &Cell<Option<Said>>> {
-        self.said.iter().chain(self.more.get().into_iter().flat_map(|more| more.iter()))
-    }
-
-    fn push(&self, said: Said, request: *mut ngx_http_request_t) {
-        let free = || self.cells().find(|cell| cell.get().is_none());
-        if free().is_none() {
-            // Without memory the try is left out of the variables.
-            let _ = self.more.get_or_try_init(|| {
-                // SAFETY: the request is alive, and its pool outlives what is kept of it.
-                unsafe { in_pool((*request).pool, [const { Cell::new(None) }; MOST_TRIES]).as_ref() }
-                    .ok_or(Failed)
-            });
-        }
-        if let Some(cell) = free() {
-            cell.set(Some(said));
-        }
-    }
-
-    fn last(&self) -> Option<&Cell<Option<Said>>> {
-        self.cells().take_while(|cell| cell.get().is_some()).last()
-    }
 }
 
 /// The cleanup of what is kept: a try that nginx never ended ends with the request. It also marks what is kept in
@@ -185,7 +133,7 @@ impl Kept {
             finalize: Cell::new(None),
             code: Cell::new(None),
             current: Cell::new(None),
-            told: Told { said: [const { Cell::new(None) }; 4], more: OnceCell::new() },
+            told: Told::new(),
         }
     }
 

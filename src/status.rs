@@ -1,9 +1,9 @@
 //! The handler of `tblb_status`.
 
 use crate::conf::location_of;
+use crate::group::Group;
 use crate::peers::{self, Copied};
-use crate::worker::{self, Group};
-use crate::{clock, guard};
+use crate::{clock, guard, worker};
 use ngx::ffi::{
     NGX_ERROR, NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_NOT_ALLOWED,
     NGX_HTTP_OK, NGX_OK, ngx_buf_t, ngx_chain_t, ngx_create_temp_buf, ngx_http_discard_request_body,

@@ -1,7 +1,8 @@
 //! The variables: one value a try, separated as in `$upstream_addr`.
 
 use crate::guard::{self, Failed};
-use crate::request::{Said, kept, states};
+use crate::request::{kept, states};
+use crate::told::Said;
 use ngx::ffi::{
     NGX_ERROR, NGX_HTTP_VAR_NOCACHEABLE, NGX_OK, ngx_conf_t, ngx_http_add_variable, ngx_http_request_t,
     ngx_http_upstream_state_t, ngx_http_variable_value_t, ngx_int_t, ngx_pnalloc, ngx_str_t, ngx_uint_t,

@@ -1,12 +1,12 @@
-//! A worker process: the board as it sees it, its groups of peers with their scores, and its timer.
+//! A worker process: the board as it sees it, its groups of peers, its tries, and its timer.
 //!
 //! nginx runs a worker in one thread; what is kept here is that thread's alone.
 
-use crate::balancer::Choice;
 use crate::conf::{self, MainConf, UpstreamConf};
+use crate::group::Group;
 use crate::peers::{self, Copied, Peers};
 use crate::polling::Polling;
-use crate::{balancer, clock, guard, zone};
+use crate::{clock, guard, zone};
 use ngx::ffi::{
     NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_add_timer, ngx_connection_t, ngx_cycle_t, ngx_del_timer,
     ngx_event_t, ngx_exiting, ngx_msec_t, ngx_process, ngx_quit, ngx_terminate, ngx_uint_t, ngx_worker,
@@ -15,8 +15,6 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr;
 use tblb_core::board::{Board, Row};
-use tblb_core::picker::Candidate;
-use tblb_core::scores::{Freshness, Scores};
 use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
 
 /// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
@@ -25,9 +23,6 @@ const TICK_MS: ngx_msec_t = 250;
 /// How long a peer may be gone from its upstream before its slot is given to another: longer than a reload or a
 /// change in the DNS takes.
 const GRACE_MS: u64 = 60_000;
-
-/// Peers for which a group has room before it knows how many there are.
-const ROOM: usize = 64;
 
 thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
@@ -45,71 +40,6 @@ pub struct Worker {
     rng: fastrand::Rng,
     polling: Polling,
     timer: Box<Timer>,
-}
-
-/// The peers of one list, their slots and scores, and room to choose among them.
-pub struct Group {
-    /// The scores, by the peer's place in the list.
-    pub scores: Scores,
-    slots: Vec<Option<u32>>,
-    /// Which configuration of the list the slots are of; None before the first.
-    config: Option<usize>,
-    /// How often they became others.
-    changes: u64,
-    copied: Vec<Copied>,
-    /// The peers that may be picked.
-    pub candidates: Vec<Candidate>,
-    /// Where they are; as many as candidates.
-    pub choices: Vec<Choice>,
-}
-
-impl Group {
-    fn new() -> Self {
-        Group {
-            scores: Scores::with_capacity(ROOM),
-            slots: Vec::with_capacity(ROOM),
-            config: None,
-            changes: 0,
-            copied: Vec::with_capacity(ROOM),
-            candidates: Vec::with_capacity(ROOM),
-            choices: Vec::with_capacity(ROOM),
-        }
-    }
-
-    /// The slot of the peer at a place in the list.
-    pub fn slot(&self, place: usize) -> Option<u32> {
-        self.slots.get(place).copied().flatten()
-    }
-
-    /// Finds the slots of the list's peers, if they are others than before.
-    fn follow(&mut self, upstream: &UpstreamConf, list: Peers, board: Option<&Board>, now: u64) {
-        if self.config == Some(list.config()) && self.slots.len() == list.number() {
-            return;
-        }
-        self.config = Some(peers::copy(list, balancer::seconds(), &mut self.copied));
-        self.slots.clear();
-        for peer in &self.copied {
-            let key = upstream.peer_key(peer.name.as_bytes());
-            let slot = board.and_then(|board| board.claim(key, upstream.number, now));
-            self.slots.push(slot.and_then(|slot| u32::try_from(slot).ok()));
-        }
-        let more = self.slots.len().saturating_sub(self.candidates.capacity());
-        self.candidates.clear();
-        self.candidates.reserve(more);
-        self.choices.clear();
-        self.choices.reserve(self.slots.len());
-        self.scores.forget();
-        self.changes += 1;
-    }
-
-    /// Brings slots and scores up to date.
-    fn refresh(&mut self, upstream: &UpstreamConf, list: Peers, board: Option<&Board>) {
-        let now = clock::now_ms();
-        self.follow(upstream, list, board, now);
-        let Some(board) = board else { return };
-        let at = Freshness { now, stale: upstream.block.stale_ms() };
-        self.scores.refresh(&upstream.block, board, upstream.number, &self.slots, at);
-    }
 }
 
 /// The timer. nginx logs what it does with an event by way of the connection that it takes the data for.
@@ -157,7 +87,10 @@ pub fn begin(cycle: *mut ngx_cycle_t) {
         cycle,
         board,
         row,
-        groups: main.upstreams().map(|_| [Group::new(), Group::new()]).collect(),
+        groups: main
+            .upstreams()
+            .map(|upstream| [false, true].map(|backup| Group::new(upstream, backup)))
+            .collect(),
         tries: Tries::with_capacity(connections),
         rng: fastrand::Rng::with_seed(clock::now_us() ^ (u64::from(std::process::id()) << 32)),
         polling: Polling::new(),
@@ -235,15 +168,15 @@ impl Worker {
         for (upstream, groups) in main.upstreams().zip(&mut self.groups) {
             for (list, group) in zone::lists(upstream).zip(groups) {
                 group.follow(upstream, list, Some(board), now);
-                let seen = group.slots.iter().flatten().filter_map(|slot| board.slot(*slot as usize));
+                let seen = group.slots().iter().flatten().filter_map(|slot| board.slot(*slot as usize));
                 seen.for_each(|slot| slot.see(now));
             }
         }
         let groups = || {
             main.upstreams().zip(&self.groups).flat_map(|(up, groups)| groups.iter().map(move |g| (up, g)))
         };
-        let version = groups().map(|(_, group)| group.changes).sum();
-        self.polling.follow(version, groups().map(|(up, group)| (up, &group.copied[..], &group.slots[..])));
+        let version = groups().map(|(_, group)| group.changes()).sum();
+        self.polling.follow(version, groups().map(|(up, group)| (up, group.copied(), group.slots())));
         board.rows().filter(|row| row.pid() != 0 && !alive(row.pid())).for_each(|row| row.forget(row.pid()));
         board.reclaim(now, GRACE_MS);
     }
@@ -256,7 +189,7 @@ impl Worker {
         for (upstream, groups) in main.upstreams().zip(&mut self.groups) {
             for (index, (list, group)) in zone::lists(upstream).zip(groups).enumerate() {
                 group.refresh(upstream, list, self.board.as_ref());
-                peers::copy(list, balancer::seconds(), &mut copied);
+                peers::copy(list, clock::seconds(), &mut copied);
                 f(upstream, self.board.as_ref(), &copied, group, index > 0);
             }
         }

@@ -183,12 +183,17 @@ impl Nginx {
     /// that request.
     pub fn logged(&self, path: &str) -> Logged {
         wait_for(&format!("{path} in the access log"), || {
-            let log = self.read("access.log");
-            log.lines().map(Logged::parse).find(|logged| logged.path == path)
+            self.all_logged().into_iter().find(|logged| logged.path == path)
         })
     }
 
-    fn read(&self, name: &str) -> String {
+    /// What its access log says so far.
+    pub fn all_logged(&self) -> Vec<Logged> {
+        self.read("access.log").lines().map(Logged::parse).collect()
+    }
+
+    /// A file in its directory, empty if it is not there.
+    pub fn read(&self, name: &str) -> String {
         let bytes = fs::read(self.directory.path().join(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
