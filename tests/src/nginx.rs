@@ -8,6 +8,7 @@ use crate::{PATIENCE, wait_for};
 use rustix::process::Signal;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -192,9 +193,14 @@ impl Nginx {
         self.read("access.log").lines().map(Logged::parse).collect()
     }
 
+    /// Where a file in its directory is.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
     /// A file in its directory, empty if it is not there.
     pub fn read(&self, name: &str) -> String {
-        let bytes = fs::read(self.directory.path().join(name)).unwrap_or_default();
+        let bytes = fs::read(self.path(name)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 

@@ -1,16 +1,17 @@
 //! Promise 8, same inputs and seed, same picks: what nginx picked under load is picked again from its record.
 
+use rustix::process::Signal;
 use std::collections::HashSet;
 use std::time::Duration;
 use tblb_core::picker::Record;
 use tblb_sim::replay::{Replayed, replay};
 use tblb_tests::client::Connection;
 use tblb_tests::config::{Config, upstream};
-use tblb_tests::engines::{self, COMPLETIONS, completion};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, completion};
 use tblb_tests::meanwhile::Meanwhile;
 use tblb_tests::nginx::Nginx;
 use tblb_tests::node::{Mood, Node};
-use tblb_tests::{wait_for, wait_within};
+use tblb_tests::{process, wait_for, wait_within};
 
 /// Upstreams by their methods: by work, by scores at random, and nginx's own; and one of all that a directive can say.
 const METHODS: [(&str, &str); 4] = [
@@ -66,13 +67,8 @@ fn load(nginx: &Nginx, name: &'static str, clients: usize, picks: usize) {
     clients.end();
 }
 
-/// Every pick of two workers under load is written down, first tries, retries and backup servers alike, and each is
-/// picked again.
-#[test]
-fn what_nginx_picked_under_load_is_picked_again() {
-    let engines = engines::several(6);
-    let failing = Node::start();
-    failing.set_mood(Mood::Close);
+/// nginx with the upstreams of [`METHODS`] before four primary servers, one that always fails, and two backup ones.
+fn start(engines: &[Engine], failing: &Node) -> Nginx {
     let parameters =
         ["weight=2 max_conns=4", "max_conns=4", "max_conns=4", "max_conns=4", "backup", "backup"];
     let servers = engines.iter().zip(parameters).map(|(engine, with)| format!("{} {with}", engine.addr()));
@@ -88,39 +84,48 @@ fn what_nginx_picked_under_load_is_picked_again() {
             "location /of/{name}/ {{ proxy_pass http://{name}/; proxy_next_upstream error non_idempotent; }}\n"
         );
     }
-    let nginx = Config::new(http).server(&locations).start();
-    for (name, _) in METHODS {
-        load(&nginx, name, CLIENTS[0], PICKS / 2);
-        load(&nginx, name, CLIENTS[1], PICKS);
-    }
+    Config::new(http).server(&locations).start()
+}
 
+/// Every pick of two workers under load is written down, first tries, retries and backup servers alike, and each is
+/// picked again.
+#[test]
+fn what_nginx_picked_under_load_is_picked_again() {
+    let engines = engines::several(6);
+    let failing = Node::start();
+    failing.set_mood(Mood::Close);
+    let nginx = start(&engines, &failing);
     let mut workers = HashSet::new();
     for (name, method) in METHODS {
+        load(&nginx, name, CLIENTS[0], PICKS / 2);
+        load(&nginx, name, CLIENTS[1], PICKS);
         let Replayed { records, differences } = replayed(&lines(&nginx, name));
         assert!(differences.is_empty(), "{name}: {} differ: {:#?}", differences.len(), differences[0]);
         let whose = |record: &Record| record.upstream == name && record.directives.starts_with(first(method));
         assert!(records.iter().all(whose), "{name}: {:?}", records[0]);
-        let backup = records.iter().filter(|record| record.backup).count();
-        assert!(
-            backup > PICKS / 100 && backup < records.len() - PICKS / 100,
-            "{name}: {backup} at backup servers"
-        );
-        let among_many = records.iter().filter(|record| record.candidates.len() > 3).count();
-        assert!(among_many > PICKS / 10, "{name}: {among_many} among more than three");
-        workers.extend(records.iter().map(|record| record.pid));
-
-        // nginx says of each request where it has been: as often as there are picks.
-        let tries = wait_for("all requests in the access log", || {
-            let logged =
-                nginx.all_logged().into_iter().filter(|logged| logged.path.contains(&format!("/of/{name}/")));
-            let tries: Vec<_> = logged.map(|logged| logged.upstream.split(", ").count()).collect();
-            (tries.iter().sum::<usize>() == records.len()).then_some(tries)
-        });
-        let retries = tries.iter().filter(|tries| **tries > 1).count();
-        assert!(retries > PICKS / 100, "{name}: {retries} retries");
+        are_of_all_kinds(&nginx, name, &records);
         differs_where_something_else_is_recorded(name, &records);
+        workers.extend(records.iter().map(|record| record.pid));
     }
     assert_eq!(workers, nginx.workers().into_iter().collect(), "both workers pick");
+}
+
+/// There are picks among many servers, among backup ones, and for requests that failed at others before; and all that
+/// nginx made are there.
+fn are_of_all_kinds(nginx: &Nginx, name: &str, records: &[Record]) {
+    let backup = records.iter().filter(|record| record.backup).count();
+    assert!(backup > PICKS / 100, "{name}: {backup} at backup servers");
+    let among_many = records.iter().filter(|record| record.candidates.len() > 3).count();
+    assert!(among_many > PICKS / 10, "{name}: {among_many} among more than three");
+    // nginx says of each request where it has been: as often as there are picks.
+    let tries = wait_for("all requests in the access log", || {
+        let logged = nginx.all_logged().into_iter();
+        let logged = logged.filter(|logged| logged.path.contains(&format!("/of/{name}/")));
+        let tries: Vec<_> = logged.map(|logged| logged.upstream.split(", ").count()).collect();
+        (tries.iter().sum::<usize>() == records.len()).then_some(tries)
+    });
+    let retries = tries.iter().filter(|tries| **tries > 1).count();
+    assert!(retries > PICKS / 100, "{name}: {retries} retries");
 }
 
 /// What was recorded decides: with anything else in it, picks come out otherwise.
@@ -143,20 +148,27 @@ fn differs_where_something_else_is_recorded(name: &str, records: &[Record<'stati
     }
 }
 
-/// Promise 5: a record does not grow beyond its size; it is said once by each worker, and requests go on.
+/// Promise 5: a record does not grow beyond its size; that is said once, requests go on, and when it is rotated as logs
+/// are there is room again.
 #[test]
-fn a_record_stays_within_its_size() {
+fn a_record_stays_within_its_size_and_is_rotated() {
     let nodes = Node::several(2);
     let first = "zone llm 64k; tblb least_conn; tblb_metrics off; tblb_record picks max_size=4k;";
     let nginx = Config::new(upstream("llm", first, nodes.iter().map(Node::name))).workers(1).start();
     let mut connection = nginx.connect();
-    for _ in 0..100 {
-        assert_eq!(connection.get("/").expect("an answer").status, 200);
-    }
+    let mut ask = || (0..100).for_each(|_| assert_eq!(connection.get("/").expect("an answer").status, 200));
+    ask();
     let picks = nginx.read("picks");
     assert!(picks.len() <= 4096 && picks.len() > 2048, "{}", picks.len());
     assert!(replayed(&picks).differences.is_empty());
     let said =
         nginx.log_with("picks of upstream \"llm\" are not recorded: the file has reached its max_size");
     assert_eq!(said.len(), 1);
+    std::fs::rename(nginx.path("picks"), nginx.path("picks.0")).expect("renamed");
+    process::signal(nginx.master(), Signal::USR1);
+    wait_for("another file", || {
+        ask();
+        replayed(&nginx.read("picks")).records.first().map(drop)
+    });
+    assert_eq!(nginx.read("picks.0"), picks);
 }
