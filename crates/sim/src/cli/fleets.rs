@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use tblb_sim::compare::paired_per_cent;
 use tblb_sim::fleet::Measures;
+use tblb_sim::metric::{E2E_MEAN, Metric, TPOT_MEAN, TTFT_MEAN, TTFT_P99};
 use tblb_sim::scenario::{Class, Load, Scenario, random_fleet};
-use tblb_sim::summary::{Summary, quantile};
+use tblb_sim::study::{Case, Named, fleet_seeds};
+use tblb_sim::summary::quantile;
 
 use super::run::{Common, count};
-use super::study::{self, Case, Named};
-use super::{Ended, table};
+use super::{Ended, study, table};
 
 /// Simulate random fleets under policies.
 ///
@@ -32,9 +33,6 @@ pub struct Args {
     common: Common,
 }
 
-/// The seeds of a fleet's further runs lie so far apart that no other fleet has them.
-const FURTHER: u64 = 1_000_000;
-
 /// Runs the fleets.
 ///
 /// # Errors
@@ -49,7 +47,7 @@ pub fn run(args: &Args) -> Ended {
             scenario,
             load: *load,
             requests: scenario.requests,
-            seeds: (0..args.runs as u64).map(|run| seed + run * FURTHER).collect(),
+            seeds: fleet_seeds(seed, args.runs),
         })
         .collect();
     let policies = args.common.policies(&[])?;
@@ -57,7 +55,7 @@ pub fn run(args: &Args) -> Ended {
         study::report(&cases, &policies, &args.common)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let measures = study::measure(&cases, &policies, &args.common.slo);
+    let measures = study::measure("fleets", &cases, &policies, &args.common.slo);
     for (class, name) in Class::ALL {
         let of_class = seeds.iter().zip(&measures).filter(|(seed, _)| Class::of(**seed) == class);
         let of_class: Vec<_> = of_class.map(|(_, measures)| measures).collect();
@@ -68,26 +66,19 @@ pub fn run(args: &Args) -> Ended {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is compared: its name and the number.
-type Column = (&'static str, fn(&Measures) -> Option<f64>);
-
-const COLUMNS: [Column; 4] = [
-    ("TTFT mean", |m| m.ttft_ms.map(|s: Summary| s.mean)),
-    ("TTFT P99", |m| m.ttft_ms.map(|s| s.p99)),
-    ("TPOT mean", |m| m.tpot_ms.map(|s| s.mean)),
-    ("E2E mean", |m| m.e2e_ms.map(|s| s.mean)),
-];
+/// What is compared.
+const COLUMNS: [Metric; 4] = [TTFT_MEAN, TTFT_P99, TPOT_MEAN, E2E_MEAN];
 
 /// The fleets of one class: by how many per cent each policy differs from the first one, in the median fleet, and from the
 /// best to the worst.
 fn write_class(name: &str, policies: &[Named], fleets: &[&Vec<Vec<Measures>>]) -> io::Result<()> {
     let title = format!("{name}, {} fleets (% against {})", fleets.len(), policies[0].text);
-    let header = COLUMNS.iter().map(|(name, _)| *name);
+    let header = COLUMNS.iter().map(|metric| metric.name);
     let mut table = table::new(std::iter::once(title.as_str()).chain(header));
     for (at, policy) in policies.iter().enumerate().skip(1) {
-        let cells = COLUMNS.iter().map(|(_, number)| {
+        let cells = COLUMNS.iter().map(|metric| {
             let of_policy =
-                |fleet: &[Vec<Measures>], at: usize| fleet[at].iter().map(number).collect::<Vec<_>>();
+                |fleet: &[Vec<Measures>], at: usize| fleet[at].iter().map(metric.of).collect::<Vec<_>>();
             let difference = |fleet: &&Vec<Vec<Measures>>| {
                 paired_per_cent(&of_policy(fleet, 0), &of_policy(fleet, at)).map(|difference| difference.mean)
             };

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use tblb_sim::fleet::Slo;
 use tblb_sim::scenario::{Load, Scenario};
+use tblb_sim::study::{Case, Named};
 
-use super::study::{self, Case, Named};
-use super::{Ended, engine};
+use super::{Ended, engine, study};
 
 /// Simulate a pool in virtual time under policies, over the same seeds.
 ///
