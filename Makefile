@@ -12,7 +12,7 @@ unexport NGINX
 # cargo and nginx's own make spread over the cores by themselves.
 .NOTPARALLEL:
 
-.PHONY: help setup build demo real test check bench install uninstall clean
+.PHONY: help setup build demo real test check bench results install uninstall clean
 
 help: ## print this
 	@echo "make TARGET [NGINX=installed|vendored] [NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…] [PROFILE=release|dev]"
@@ -43,6 +43,10 @@ check: ## check format, lints, licences and documentation
 bench: ## measure what a pick, a rescoring and reading metrics cost, and write that into docs/algorithms.md
 	@scripts/setup.sh bench
 	@scripts/bench.sh
+
+results: ## simulate all that docs/results says of the algorithms, and write it anew, in minutes
+	@scripts/setup.sh
+	@scripts/results.sh
 
 install: build ## put the module where that nginx looks for modules, and enable it (DESTDIR=, MODULES_DIR=)
 	@scripts/install.sh install $(NGINX)

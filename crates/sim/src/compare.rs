@@ -23,6 +23,16 @@ impl Estimate {
             .map(|student| student.inverse_cdf(0.975) * (squares / freedom / count).sqrt());
         (!values.is_empty()).then_some(Self { mean, interval })
     }
+
+    /// Where the interval begins.
+    pub fn low(&self) -> f64 {
+        self.mean - self.interval.unwrap_or(0.0)
+    }
+
+    /// Where it ends.
+    pub fn high(&self) -> f64 {
+        self.mean + self.interval.unwrap_or(0.0)
+    }
 }
 
 /// By how many per cent the values of `other` differ from those of `base`, which came of the same seeds in the same

@@ -12,6 +12,7 @@ pub mod node;
 pub mod policy;
 mod random;
 pub mod replay;
+pub mod results;
 pub mod scenario;
 pub mod study;
 pub mod summary;

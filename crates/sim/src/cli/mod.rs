@@ -7,6 +7,7 @@ mod fleets;
 mod load;
 mod progress;
 mod replay;
+mod results;
 mod run;
 mod score;
 mod signals;
@@ -33,6 +34,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Fleets(fleets::Args),
+    Results(results::Args),
     Engine(engine::Args),
     Score(score::Args),
     Analyze(analyze::Args),
@@ -46,6 +48,7 @@ pub fn run() -> Ended {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Fleets(args) => fleets::run(&args),
+        Command::Results(args) => results::run(&args),
         Command::Engine(args) => engine::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Analyze(args) => analyze::run(&args),
