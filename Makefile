@@ -12,7 +12,7 @@ unexport NGINX
 # cargo and nginx's own make spread over the cores by themselves.
 .NOTPARALLEL:
 
-.PHONY: help setup build demo real test check bench results install uninstall clean
+.PHONY: help setup build demo real live test check bench results install uninstall clean
 
 help: ## print this
 	@echo "make TARGET [NGINX=installed|vendored] [NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…] [PROFILE=release|dev]"
@@ -30,6 +30,9 @@ demo: build ## show least_conn and tblb side by side before unequal engines, in 
 real: build ## the same before two real vLLM servers on this machine's CPU, which it installs into .real/ (6 GB)
 	@tests/real/setup.sh
 	@scripts/real.sh $(NGINX)
+
+live: build ## play both published pools through nginx in real time, in 20 minutes, and compare with the simulator
+	@scripts/live.sh $(NGINX)
 
 test: setup ## test the crates, then the module in the installed and in the vendored nginx
 	@scripts/build.sh installed

@@ -44,6 +44,43 @@ pub fn paired_per_cent(base: &[Option<f64>], other: &[Option<f64>]) -> Option<Es
     Estimate::of(&differences?)
 }
 
+/// A statistic of a series, with the interval that a jackknife over groups of the series gives: `without(Some(group))`
+/// is the statistic without that group, `without(None)` that of all. Student's t over the pseudo-values (Tukey 1958), so
+/// groups should be long against what one value has to do with the next. None if one of them is.
+pub fn jackknife(groups: usize, without: impl Fn(Option<usize>) -> Option<f64>) -> Option<Estimate> {
+    let all = without(None)?;
+    let count = groups as f64;
+    let pseudo = |group| Some(count * all - (count - 1.0) * without(Some(group))?);
+    let pseudo: Option<Vec<f64>> = (0..groups).map(pseudo).collect();
+    Some(Estimate { mean: all, interval: Estimate::of(&pseudo?)?.interval })
+}
+
+/// Whether two estimates of a difference say the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Agreement {
+    /// Both are above 0, or both below.
+    Direction,
+    /// They are not, and are no further from each other than noise takes them.
+    Noise,
+    /// Neither.
+    None,
+}
+
+impl Estimate {
+    /// Whether this difference and an independent one say the same. Noise is the root of the sum of the squares of both
+    /// intervals.
+    pub fn agreement(&self, other: &Self) -> Agreement {
+        let noise = self.interval.unwrap_or(0.0).hypot(other.interval.unwrap_or(0.0));
+        if self.mean * other.mean > 0.0 {
+            Agreement::Direction
+        } else if (self.mean - other.mean).abs() <= noise {
+            Agreement::Noise
+        } else {
+            Agreement::None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +102,31 @@ mod tests {
             paired_per_cent(&[Some(10.0), Some(100.0)], &[Some(11.0), Some(110.0)]).expect("pairs");
         assert!((estimate.mean - 10.0).abs() < 1e-9 && estimate.interval.is_some_and(|width| width < 1e-6));
         assert_eq!(paired_per_cent(&[Some(1.0), None], &[Some(1.0), Some(1.0)]), None);
+    }
+
+    #[test]
+    fn the_jackknife_of_a_mean_is_the_estimate_of_the_groups() {
+        let groups = [1.0, 2.0, 3.0, 4.0, 5.0];
+        let without = |group: Option<usize>| {
+            let kept =
+                groups.iter().enumerate().filter(|(at, _)| Some(*at) != group).map(|(_, value)| *value);
+            let kept: Vec<f64> = kept.collect();
+            Some(kept.iter().sum::<f64>() / kept.len() as f64)
+        };
+        let (estimate, expected) =
+            (jackknife(5, without).expect("values"), Estimate::of(&groups).expect("values"));
+        assert_eq!(estimate.mean, expected.mean);
+        let width = |estimate: Estimate| estimate.interval.expect("several groups");
+        assert!((width(estimate) - width(expected)).abs() < 1e-9);
+        assert_eq!(jackknife(5, |group| group.is_none().then_some(1.0)), None);
+    }
+
+    #[test]
+    fn differences_agree_in_direction_or_within_their_noise() {
+        let estimate = |mean, interval| Estimate { mean, interval: Some(interval) };
+        let agreement = |mean, interval| estimate(mean, interval).agreement(&estimate(-4.0, 3.0));
+        assert_eq!(agreement(-0.1, 1.0), Agreement::Direction);
+        assert_eq!(agreement(0.9, 4.0), Agreement::Noise);
+        assert_eq!(agreement(1.1, 4.0), Agreement::None);
     }
 }

@@ -7,6 +7,7 @@ pub mod compare;
 pub mod demo;
 pub mod engine;
 pub mod fleet;
+pub mod live;
 pub mod metric;
 pub mod node;
 pub mod policy;

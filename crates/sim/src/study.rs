@@ -11,7 +11,8 @@ use crate::scenario::{Load, Scenario};
 pub struct Named {
     /// The text.
     pub text: String,
-    rule: Rule,
+    /// What it says.
+    pub rule: Rule,
 }
 
 impl Named {

@@ -1,50 +1,18 @@
-//! The demonstration around a real nginx (the one on the PATH, or `NGINX`), without the module.
+//! The demonstration around a real nginx, without the module.
 #![allow(clippy::expect_used, reason = "a test fails by panicking; clippy knows only #[test] functions")]
 
+mod processes;
+
 use std::io;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use processes::{assert_ends_all, nginx, text};
 use tblb_sim::demo::{Nginx, Site};
-
-/// Patience with a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn nginx() -> String {
-    std::env::var("NGINX").unwrap_or_else(|_| "nginx".to_owned())
-}
 
 fn demo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tblb-sim"));
     command.args(["demo", "--plain", "--nginx", &nginx(), "--speed", "40", "--concurrency", "6"]).args(args);
     command
-}
-
-/// The processes whose parent is `parent`, and theirs.
-fn descendants(parent: u32) -> Vec<u32> {
-    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
-    let children = processes.filter_map(|entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The name, in parentheses, may hold anything; state and parent follow it.
-        let of: u32 = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
-        (of == parent).then_some(pid)
-    });
-    children.flat_map(|child| std::iter::once(child).chain(descendants(child))).collect()
-}
-
-fn wait_until(what: &str, mut reached: impl FnMut() -> bool) {
-    let since = Instant::now();
-    while !reached() {
-        assert!(since.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
@@ -70,20 +38,8 @@ fn it_compares_two_policies_over_the_same_requests() {
 
 #[test]
 fn a_signal_ends_all_its_processes() {
-    let mut child = demo(&["--requests", "100000"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts");
-    let mut started = Vec::new();
     // Three engines, nginx and its two workers.
-    wait_until("all are started", || {
-        started = descendants(child.id());
-        started.len() == 6
-    });
-    kill_process(Pid::from_child(&child), Signal::TERM).expect("it is there");
-    assert!(!child.wait().expect("it ends").success());
-    wait_until("all are gone", || started.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+    assert_ends_all(&mut demo(&["--requests", "100000"]), 6);
 }
 
 #[test]

@@ -4,14 +4,14 @@ mod report;
 
 use std::error::Error;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tblb_sim::client::{self, Load, Options, Outcome};
-use tblb_sim::demo::{EngineProcess, Nginx, PeerRow, Site, peers};
+use tblb_sim::demo::{self, EngineProcess, Nginx, PeerRow, Site, peers};
 use tokio::sync::Notify;
 
+use super::nginx::NginxArgs;
 use super::{Ended, engine, progress, signals};
 
 /// What the demonstration's engines are: unequal as real fleets are. A 4-GPU node, a 1-GPU node, and an older 1-GPU
@@ -32,12 +32,8 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Show what tblb does: unequal mock engines behind nginx, the same streamed load with least_conn and with tblb
 #[derive(clap::Args)]
 pub struct Args {
-    /// nginx's binary
-    #[arg(long, value_name = "PATH", default_value = "nginx")]
-    nginx: PathBuf,
-    /// The module to load, ngx_http_upstream_tblb_module.so
-    #[arg(long, value_name = "PATH", required_unless_present = "plain")]
-    module: Option<PathBuf>,
+    #[command(flatten)]
+    nginx: NginxArgs,
     /// The upstream's directives of one run, instead of `tblb least_conn;` and `tblb;`; the first is the yardstick
     #[arg(long = "policy", value_name = "DIRECTIVES")]
     policies: Vec<String>,
@@ -65,9 +61,6 @@ pub struct Args {
     /// The model that the engines serve
     #[arg(long, value_name = "NAME", default_value = "mock")]
     model: String,
-    /// Use an nginx without the module, to try the machinery
-    #[arg(long, hide = true, conflicts_with = "module")]
-    plain: bool,
     /// Another load client to run instead of the built-in one; {url} stands for nginx's URL
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -110,7 +103,7 @@ async fn all_runs(args: &Args) -> Ended {
 
 impl Args {
     fn policies(&self) -> Vec<String> {
-        let default = if self.plain { PLAIN_POLICIES } else { POLICIES };
+        let default = if self.nginx.plain { PLAIN_POLICIES } else { POLICIES };
         if self.policies.is_empty() {
             default.iter().map(|&policy| policy.to_owned()).collect()
         } else {
@@ -121,14 +114,15 @@ impl Args {
     fn site(&self, policy: &str, servers: &[String]) -> Site {
         let interval =
             self.interval.clone().unwrap_or_else(|| format!("{:.0}ms", 1000.0 / self.mock_speed()));
-        let polled = if self.plain { String::new() } else { format!(" tblb_metrics interval={interval};") };
+        let polled =
+            if self.nginx.plain { String::new() } else { format!(" tblb_metrics interval={interval};") };
         Site {
-            nginx: self.nginx.clone(),
-            module: self.module.clone(),
+            nginx: self.nginx.nginx.clone(),
+            module: self.nginx.module.clone(),
             method: format!("{policy}{polled}"),
             servers: servers.to_vec(),
             keepalive: self.concurrency,
-            status: !self.plain,
+            status: !self.nginx.plain,
         }
     }
 
@@ -170,7 +164,7 @@ impl Args {
 async fn one_run(args: &Args, policy: String) -> Result<Run, Box<dyn Error>> {
     let mocks = if args.engines.is_empty() { args.start_engines()? } else { Vec::new() };
     let urls = mocks.iter().map(EngineProcess::url).chain(args.engines.iter().map(String::as_str));
-    let servers = urls.map(server).collect::<Result<Vec<_>, _>>()?;
+    let servers = urls.map(demo::server).collect::<Result<Vec<_>, _>>()?;
     let nginx = Nginx::start(&args.site(&policy, &servers))?;
     let (outcome, status) = if args.command.is_empty() {
         let (outcome, status) = with_client(args, &policy, &nginx).await?;
@@ -179,15 +173,6 @@ async fn one_run(args: &Args, policy: String) -> Result<Run, Box<dyn Error>> {
         (None, with_command(args, &nginx).await?)
     };
     Ok(Run { policy, outcome, status, servers })
-}
-
-/// The address in a base URL, as nginx's `server` takes it.
-fn server(url: &str) -> Result<String, String> {
-    let address = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    match address {
-        Some(address) if !address.is_empty() && !address.contains('/') => Ok(address.to_owned()),
-        _ => Err(format!("\"{url}\" is not http://HOST:PORT")),
-    }
 }
 
 async fn with_client(
@@ -241,7 +226,7 @@ async fn with_command(args: &Args, nginx: &Nginx) -> Result<Option<Vec<PeerRow>>
 }
 
 async fn status(args: &Args, nginx: &Nginx) -> Result<Option<Vec<PeerRow>>, Box<dyn Error>> {
-    if args.plain {
+    if args.nginx.plain {
         return Ok(None);
     }
     let (status, body) = client::get(&format!("{}/tblb?format=json", nginx.url()), STATUS_TIMEOUT).await?;

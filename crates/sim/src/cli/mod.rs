@@ -4,7 +4,9 @@ mod analyze;
 mod demo;
 mod engine;
 mod fleets;
+mod live;
 mod load;
+mod nginx;
 mod progress;
 mod replay;
 mod results;
@@ -40,6 +42,7 @@ enum Command {
     Analyze(analyze::Args),
     Load(load::Args),
     Demo(demo::Args),
+    Live(live::Args),
     Replay(replay::Args),
 }
 
@@ -54,6 +57,7 @@ pub fn run() -> Ended {
         Command::Analyze(args) => analyze::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Live(args) => live::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

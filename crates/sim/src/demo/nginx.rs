@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A free port may be taken by somebody else before nginx binds it.
 const TRIES: usize = 3;
 
+/// Its worker processes.
+pub const WORKERS: usize = 2;
+
 /// What nginx is to do.
 #[derive(Debug, Clone)]
 pub struct Site {
@@ -138,6 +141,18 @@ impl Drop for Nginx {
     }
 }
 
+/// The address in an engine's base URL, as `server` takes it.
+///
+/// # Errors
+/// It is not `http://HOST:PORT`.
+pub fn server(url: &str) -> Result<String, String> {
+    let address = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    match address {
+        Some(address) if !address.is_empty() && !address.contains('/') => Ok(address.to_owned()),
+        _ => Err(format!("\"{url}\" is not http://HOST:PORT")),
+    }
+}
+
 /// A directory that nginx's workers may enter, whoever they run as.
 fn directory() -> io::Result<TempDir> {
     use std::os::unix::fs::PermissionsExt;
@@ -167,7 +182,7 @@ fn configuration(site: &Site, listen: SocketAddr, temp_paths: &str) -> String {
     format!(
         "{module}
 daemon off;
-worker_processes 2;
+worker_processes {WORKERS};
 pid nginx.pid;
 error_log error.log notice;
 events {{ worker_connections 4096; }}
