@@ -75,10 +75,12 @@ mod tests {
 
     #[test]
     fn busy_is_what_was_not_idle_or_waiting_for_disks() {
-        let cpu = |all, own| Cpu::read(all, own).expect("ticks");
+        let cpu = |all: &str, own: &str| Cpu::read(all, own).expect("ticks");
         let own = "7 (a) b) S 1 7 7 0 -1 4194304 1 2 3 4";
-        let before =
-            cpu("cpu  100 20 30 800 50 0 0 0 7 7\ncpu0 1 1 1 1 1 1 1 1 1 1\n", &format!("{own} 5 6 7 8 20 0"));
+        let before = cpu(
+            "cpu  100 20 30 800 50 0 0 0 7 7\ncpu0 1 1 1 1 1 1 1 1 1 1\n",
+            &format!("{own} 5 6 7 8 20 0"),
+        );
         let after = cpu("cpu  150 20 40 870 70 0 0 0 9 9\n", &format!("{own} 15 6 12 8 20 0"));
         let (busy, own) = after.busy_since(&before);
         assert!((busy - 60.0 / 150.0).abs() < 1e-9 && (own - 15.0 / 150.0).abs() < 1e-9, "{busy} {own}");

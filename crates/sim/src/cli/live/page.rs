@@ -99,7 +99,14 @@ fn machine(args: &Args, played: &[Played]) -> String {
         ]
     };
     let rows: Vec<_> = played.iter().map(row).collect();
-    let head = ["pool, clients", "warm-up", "measured", "CPUs busy with it, %", "with all, %", "client late, ms (P99)"];
+    let head = [
+        "pool, clients",
+        "warm-up",
+        "measured",
+        "CPUs busy with it, %",
+        "with all, %",
+        "client late, ms (P99)",
+    ];
     let note = "Points of the same round have the same load on the machine. How late the client woke is what a time may be too
 long by; timers are as fine as 1 ms. No request failed.
 ";
