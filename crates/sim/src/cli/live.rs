@@ -52,8 +52,8 @@ pub struct Args {
     /// Runs of the simulator at each point, from that seed on
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = count)]
     seeds: usize,
-    /// Write the page of results to this file
-    #[arg(long, value_name = "FILE")]
+    /// Write the page of results to this file; the last one that is given counts
+    #[arg(long, value_name = "FILE", overrides_with = "out")]
     out: Option<PathBuf>,
 }
 

@@ -101,14 +101,20 @@ fn write_table(
     });
     table.add_row(std::iter::once(format!("{} (ms)", name(0))).chain(absolute).chain([attained(base)]));
     for (at, other) in others.iter().enumerate() {
-        let relative = TIMES
-            .iter()
-            .map(|metric| table::per_cent(paired_per_cent(&values(base, metric), &values(other, metric))));
+        let relative = TIMES.iter().map(|metric| per_cent(&values(base, metric), &values(other, metric)));
         table.add_row(
             std::iter::once(format!("{} (%)", name(at + 1))).chain(relative).chain([attained(other)]),
         );
     }
     writeln!(out, "{table}")
+}
+
+fn per_cent(base: &[Option<f64>], other: &[Option<f64>]) -> String {
+    match paired_per_cent(base, other) {
+        Some(Estimate { mean, interval: Some(interval) }) => format!("{mean:+.1} ±{interval:.1}"),
+        Some(Estimate { mean, interval: None }) => format!("{mean:+.1}"),
+        None => table::number(None, 1),
+    }
 }
 
 fn attained(of_seeds: &[Measures]) -> String {

@@ -2,7 +2,6 @@
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
-use tblb_sim::compare::Estimate;
 
 /// A table with this header, all columns but the first right-aligned.
 pub fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
@@ -17,13 +16,4 @@ pub fn new<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
 /// A number with so many digits after the point; a dash if it is not known.
 pub fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
-}
-
-/// A difference in per cent and half the width of its interval, as far as they are known.
-pub fn per_cent(difference: Option<Estimate>) -> String {
-    match difference {
-        Some(Estimate { mean, interval: Some(interval) }) => format!("{mean:+.1} ±{interval:.1}"),
-        Some(Estimate { mean, interval: None }) => format!("{mean:+.1}"),
-        None => number(None, 1),
-    }
 }

@@ -7,7 +7,7 @@ mod clip;
 mod fleets;
 mod goodput;
 mod index;
-mod markdown;
+pub mod markdown;
 mod plan;
 mod plot;
 mod point;

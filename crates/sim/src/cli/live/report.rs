@@ -2,6 +2,7 @@
 
 use tblb_sim::compare::{Agreement, Estimate, paired_per_cent};
 use tblb_sim::live::{MEASURES, Times, change, values};
+use tblb_sim::results::markdown;
 
 use super::super::table;
 use super::{Args, Played, Values};
@@ -40,9 +41,9 @@ impl Report {
         self.rows.push(row("", "simulator, ms", ms(mean(&played.simulated[0]))));
         for policy in 1..args.policies.len() {
             let differences = differences(args, played, &base, policy);
-            let live = differences.iter().map(|difference| table::per_cent(difference.live)).collect();
+            let live = differences.iter().map(|difference| markdown::difference(difference.live)).collect();
             let simulated =
-                differences.iter().map(|difference| table::per_cent(difference.simulated)).collect();
+                differences.iter().map(|difference| markdown::difference(difference.simulated)).collect();
             let agree = differences.iter().map(|difference| self.count(difference.agreement())).collect();
             self.rows.push(row("", &format!("{}, %", name(policy)), live));
             self.rows.push(row("", "simulator, %", simulated));
@@ -54,7 +55,7 @@ impl Report {
     fn count(&mut self, agreement: Option<Agreement>) -> String {
         let known = AGREEMENTS.iter().position(|(known, _)| agreement == Some(*known));
         known.map_or_else(
-            || table::number(None, 0),
+            || markdown::UNKNOWN.to_owned(),
             |at| {
                 self.tally[at] += 1;
                 AGREEMENTS[at].1.to_owned()
