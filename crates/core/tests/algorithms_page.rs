@@ -91,6 +91,7 @@ fn table(costs: &[Cost], title: &str, group: &str, unit: Unit) -> String {
 fn what(name: &str) -> String {
     match name {
         "random" => "any score, `pick=random`".into(),
+        "least_work_8" => "`least_work`, 8 workers".into(),
         "best" => "any score, `pick=best`".into(),
         name => format!("`{name}`"),
     }

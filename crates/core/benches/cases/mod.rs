@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::atomic::AtomicU64;
 use tblb_core::algorithm::{self, Rule};
-use tblb_core::board::{Board, Outcome, Shape};
+use tblb_core::board::{Board, InFlight, Outcome, Shape};
 use tblb_core::config::Block;
 use tblb_core::engine::{Choice, Progress, Scrape};
 use tblb_core::load::Load;
@@ -13,13 +13,18 @@ use tblb_core::scores::{Freshness, Scores};
 /// Nodes of a pool.
 const SIZES: [usize; 4] = [8, 64, 256, 1024];
 
-/// The ways to pick, each with a directive that picks so. How a score came about does not matter to a pick.
-const PICKS: [(&str, &str); 4] = [
-    ("least_conn", "tblb least_conn"),
-    ("least_work", "tblb least_work"),
-    ("random", "tblb s1 pick=random"),
-    ("best", "tblb s1 pick=best"),
+/// The ways to pick, each with a directive that picks so, and how many workers count. How a score came about does not
+/// matter to a pick, and neither do other workers where their requests are not added up.
+const PICKS: [(&str, &str, usize); 5] = [
+    ("least_conn", "tblb least_conn", 1),
+    ("least_work", "tblb least_work", 1),
+    ("least_work_8", "tblb least_work", WORKERS),
+    ("random", "tblb s1 pick=random", 1),
+    ("best", "tblb s1 pick=best", 1),
 ];
+
+/// The most workers that count.
+const WORKERS: usize = 8;
 
 const PAGES: [(&str, &[u8]); 2] = [
     ("vllm", include_bytes!("../../corpus/vllm-0.32-loaded.prom")),
@@ -49,7 +54,7 @@ pub struct Case {
 /// All that is measured.
 pub fn all() -> Vec<Case> {
     let scored = algorithm::ALL.iter().filter(|algorithm| matches!(algorithm.rule, Rule::Score(_)));
-    let picks = PICKS.map(|(name, _)| ("pick", name, pick as fn(&Case) -> Step));
+    let picks = PICKS.map(|(name, ..)| ("pick", name, pick as fn(&Case) -> Step));
     let rescorings = scored.map(|algorithm| ("rescore", algorithm.name, rescore as fn(&Case) -> Step));
     let by_size = picks.into_iter().chain(rescorings);
     let cases = by_size.flat_map(|(group, name, step)| SIZES.map(|size| Case { group, name, size, step }));
@@ -59,8 +64,9 @@ pub fn all() -> Vec<Case> {
 
 /// What a request pays: it looks up what is known of each peer, and picks.
 fn pick(case: &Case) -> Step {
-    let directive = PICKS.iter().find(|(name, _)| *name == case.name).map_or("", |(_, directive)| directive);
-    let mut pool = Pool::new(directive, case.size);
+    let found = PICKS.iter().find(|(name, ..)| *name == case.name);
+    let (directive, workers) = found.map_or(("", 1), |(_, directive, workers)| (*directive, *workers));
+    let mut pool = Pool::new(directive, case.size, workers);
     let mut rng = fastrand::Rng::with_seed(1);
     let candidate = |_| Candidate {
         conns: rng.u64(0..50),
@@ -81,7 +87,7 @@ fn pick(case: &Case) -> Step {
 
 /// What a worker pays when metrics have changed.
 fn rescore(case: &Case) -> Step {
-    let mut pool = Pool::new(&format!("tblb {}", case.name), case.size);
+    let mut pool = Pool::new(&format!("tblb {}", case.name), case.size, 1);
     Box::new(move || {
         pool.scores.forget();
         pool.refresh();
@@ -103,7 +109,7 @@ fn read_page(case: &Case) -> Step {
     })
 }
 
-/// Peers that all report.
+/// Peers that all report, have taught how fast they are, and have requests of each worker.
 struct Pool {
     block: Block,
     board: Board<'static>,
@@ -113,17 +119,20 @@ struct Pool {
 
 impl Pool {
     #[expect(clippy::unwrap_used, reason = "the directives and sizes are those above")]
-    fn new(directive: &str, size: usize) -> Self {
-        let shape = Shape { upstreams: 1, slots: size, rows: 4 };
+    fn new(directive: &str, size: usize, workers: usize) -> Self {
+        let shape = Shape { upstreams: 1, slots: size, rows: WORKERS };
         let words: Vec<AtomicU64> = (0..shape.words().unwrap()).map(|_| AtomicU64::new(0)).collect();
         let board = Board::format(words.leak(), shape).unwrap();
-        (0..shape.rows).for_each(|row| board.row(row).unwrap().begin(1 + row as u32));
+        let rows: Vec<_> = board.rows().take(workers).collect();
+        (1..).zip(&rows).for_each(|(pid, row)| row.begin(pid));
         let slots: Vec<_> = (1..=size as u64).map(|key| board.claim(key, 0, 0).map(|i| i as u32)).collect();
         let mut rng = fastrand::Rng::with_seed(3);
         for slot in slots.iter().flatten() {
             let (waiting, running) = (Some(f64::from(rng.u8(0..20))), Some(f64::from(rng.u8(..))));
             let load = Load { waiting, running, cache: Some(rng.f64()), ..Load::default() };
             board.publish(*slot as usize, &Outcome { at: 1, took: 1, result: Ok((0, load)) });
+            board.slot(*slot as usize).unwrap().learned().tpot().learn(rng.f64() * 5e4);
+            rows.iter().for_each(|row| row.enter(*slot as usize, InFlight::one(rng.u32(1..2000))));
         }
         let block = Block::parse(directive).unwrap();
         Pool { block, board, slots, scores: Scores::with_capacity(size) }

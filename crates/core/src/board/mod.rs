@@ -29,7 +29,7 @@ mod ttft;
 pub use learned::{Average, Learned};
 pub use lease::{Holder, Lease};
 pub use prompts::Prompts;
-pub use row::{InFlight, Row};
+pub use row::{InFlight, Packed, Row};
 pub use slot::{FAULTS, Outcome, Sample, Slot, Totals};
 pub use ttft::{BUCKETS, Histogram};
 
@@ -177,13 +177,11 @@ impl<'a> Board<'a> {
     }
 
     /// The same for the peers of several slots, row by row; nothing for a peer that has none.
-    pub fn all_in_flight(&self, slots: &[Option<u32>], sums: &mut Vec<InFlight>) {
+    pub fn all_in_flight(&self, slots: &[Option<u32>], sums: &mut Vec<Packed>) {
         sums.clear();
-        sums.resize(slots.len(), InFlight::default());
+        sums.resize(slots.len(), Packed::default());
         for row in self.begun_rows() {
-            for (sum, slot) in sums.iter_mut().zip(slots) {
-                *sum = *sum + slot.map_or(InFlight::default(), |slot| row.in_flight(slot as usize));
-            }
+            row.add_to(slots, sums);
         }
     }
 

@@ -56,6 +56,17 @@ impl Add for InFlight {
     }
 }
 
+/// Requests at a peer in one word, as rows have them. Words of many workers are added up as they are: it would take 2^40
+/// prompt tokens at one peer for a sum to run over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Packed(u64);
+
+impl From<Packed> for InFlight {
+    fn from(packed: Packed) -> Self {
+        InFlight::of(packed.0)
+    }
+}
+
 /// A view of a row. Counts are changed by their own worker alone, so a load and a store do for an addition.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a>(&'a [AtomicU64]);
@@ -86,6 +97,16 @@ impl<'a> Row<'a> {
     /// What is in flight at the peer of a slot.
     pub fn in_flight(&self, slot: usize) -> InFlight {
         self.count(slot).map_or(InFlight::default(), |count| InFlight::of(count.load(Relaxed)))
+    }
+
+    /// Adds what is in flight at the peers of several slots to the sums, each in its place.
+    pub(super) fn add_to(&self, slots: &[Option<u32>], sums: &mut [Packed]) {
+        let counts = self.0.get(HEADER..).unwrap_or_default();
+        for (sum, slot) in sums.iter_mut().zip(slots) {
+            if let Some(count) = slot.and_then(|slot| counts.get(slot as usize)) {
+                sum.0 = sum.0.wrapping_add(count.load(Relaxed));
+            }
+        }
     }
 
     /// So much more.

@@ -6,34 +6,34 @@ use std::cmp::Ordering;
 /// nginx's least_conn among the candidates of this standing: the fewest connections by weight, compared by
 /// cross-multiplying; ties by smooth weighted round robin among the tied ones.
 pub fn least_conn(candidates: &mut [Candidate], standing: Standing) -> Option<usize> {
-    least_by(candidates, standing, |a, b| {
-        let left = u128::from(a.conns) * b.weight.max(0) as u128;
-        let right = u128::from(b.conns) * a.weight.max(0) as u128;
-        left.cmp(&right)
-    })
+    let key = |c: &Candidate| (c.conns, c.weight.max(0) as u64);
+    let product = |conns: u64, weight: u64| u128::from(conns) * u128::from(weight);
+    least_by(candidates, standing, key, |a, b| product(a.0, b.1).cmp(&product(b.0, a.1)))
 }
 
-/// The least candidate of this standing by `compare`, ties by smooth weighted round robin. The steps are those of
+/// The candidate of this standing whose key is the least by `compare`, ties by smooth weighted round robin. The steps are those of
 /// ngx_http_upstream_get_least_conn_peer: the counters move only where there is a tie, and only those of the
 /// tied peers.
-pub(super) fn least_by(
+pub(super) fn least_by<K>(
     candidates: &mut [Candidate],
     standing: Standing,
-    compare: impl Fn(&Candidate, &Candidate) -> Ordering,
+    key: impl Fn(&Candidate) -> K,
+    compare: impl Fn(&K, &K) -> Ordering,
 ) -> Option<usize> {
     let mut seen = candidates.iter().enumerate().filter(|(_, c)| c.known.standing == standing);
-    let (mut index, mut least) = seen.next().map(|(i, c)| (i, *c))?;
+    let (mut index, mut least) = seen.next().map(|(i, c)| (i, key(c)))?;
     let mut tied = false;
     for (i, candidate) in seen {
-        match compare(candidate, &least) {
-            Ordering::Less => (index, least, tied) = (i, *candidate, false),
+        let this = key(candidate);
+        match compare(&this, &least) {
+            Ordering::Less => (index, least, tied) = (i, this, false),
             Ordering::Equal => tied = true,
             Ordering::Greater => {}
         }
     }
     if tied {
         smooth_round_robin(candidates, index, |c| {
-            c.known.standing == standing && compare(c, &least) == Ordering::Equal
+            c.known.standing == standing && compare(&key(c), &least) == Ordering::Equal
         })
     } else {
         Some(index)

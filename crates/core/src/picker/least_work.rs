@@ -8,7 +8,7 @@ use super::{Candidate, Standing};
 pub(super) fn least_work(candidates: &mut [Candidate], standing: Standing, prompt: f64) -> Option<usize> {
     let mut others = candidates.iter().filter(|c| c.known.standing == standing);
     others.all(|c| c.known.work.is_some()).then_some(())?;
-    least_by(candidates, standing, |a, b| cost(a, prompt).total_cmp(&cost(b, prompt)))
+    least_by(candidates, standing, |c| cost(c, prompt), f64::total_cmp)
 }
 
 fn cost(candidate: &Candidate, prompt: f64) -> f64 {

@@ -27,7 +27,7 @@ pub(super) fn random(candidates: &[Candidate], standing: Standing, rng: &mut fas
 /// The best score · weight above 0, ties by smooth weighted round robin.
 pub(super) fn best(candidates: &mut [Candidate], standing: Standing) -> Option<usize> {
     candidates.iter().any(|c| worth(c, standing) > 0.0).then_some(())?;
-    least_by(candidates, standing, |a, b| worth(b, standing).total_cmp(&worth(a, standing)))
+    least_by(candidates, standing, |c| worth(c, standing), |a, b| b.total_cmp(a))
 }
 
 /// What a candidate weighs among the others: score · weight, 0 where there is no score above 0 or another standing.

@@ -5,7 +5,7 @@ mod typical;
 mod work;
 
 use crate::algorithm::{Nodes, Params, Rule, Weights};
-use crate::board::{Board, InFlight, Sample};
+use crate::board::{Board, Packed, Sample};
 use crate::config::{Balance, Block, Limit};
 use crate::load::{Load, Signal};
 use crate::picker::{Known, Standing};
@@ -37,7 +37,7 @@ pub struct Scores {
     nodes: Nodes,
     values: Vec<f64>,
     sorted: Vec<f64>,
-    in_flight: Vec<InFlight>,
+    in_flight: Vec<Packed>,
 }
 
 impl Scores {

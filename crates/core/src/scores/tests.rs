@@ -1,5 +1,5 @@
 use super::*;
-use crate::board::{Outcome, Shape};
+use crate::board::{InFlight, Outcome, Shape};
 use std::sync::atomic::AtomicU64;
 
 struct Pool {
