@@ -8,6 +8,7 @@ pub mod engine;
 pub mod exposition;
 pub mod fault;
 pub mod load;
+pub mod model;
 pub mod picker;
 pub mod reason;
 pub mod scores;

@@ -7,6 +7,7 @@ use tblb_core::board::{Board, InFlight, Outcome, Shape};
 use tblb_core::config::Block;
 use tblb_core::engine::{Choice, Progress, Scrape};
 use tblb_core::load::Load;
+use tblb_core::model::Scanner;
 use tblb_core::picker::{self, Candidate};
 use tblb_core::scores::{Freshness, Scores};
 
@@ -31,6 +32,10 @@ const PAGES: [(&str, &[u8]); 2] = [
     ("llamacpp", include_bytes!("../../corpus/llamacpp-loaded.prom")),
 ];
 
+/// Bodies of requests, by where the model stands, how many bytes they have, and what they are full of.
+const BODIES: [(&str, usize); 5] =
+    [("small", 200), ("first", 200_000), ("last", 200_000), ("escaped", 200_000), ("numbers", 200_000)];
+
 /// As much of a page as the poller reads at once.
 const CHUNK: usize = 16 * 1024;
 
@@ -41,7 +46,7 @@ pub type Step = Box<dyn FnMut()>;
 
 /// One thing that is measured.
 pub struct Case {
-    /// `pick`, `rescore` or `page`.
+    /// `pick`, `rescore`, `page` or `body`.
     pub group: &'static str,
     /// What is picked or scored by, or whose page it is.
     pub name: &'static str,
@@ -59,7 +64,8 @@ pub fn all() -> Vec<Case> {
     let by_size = picks.into_iter().chain(rescorings);
     let cases = by_size.flat_map(|(group, name, step)| SIZES.map(|size| Case { group, name, size, step }));
     let pages = PAGES.map(|(name, page)| Case { group: "page", name, size: page.len(), step: read_page });
-    cases.chain(pages).collect()
+    let bodies = BODIES.map(|(name, size)| Case { group: "body", name, size, step: scan_body });
+    cases.chain(pages).chain(bodies).collect()
 }
 
 /// What a request pays: it looks up what is known of each peer, and picks.
@@ -107,6 +113,35 @@ fn read_page(case: &Case) -> Step {
         }
         let _ = black_box(scrape.finish());
     })
+}
+
+/// What a request pays for its model, where models matter.
+fn scan_body(case: &Case) -> Step {
+    let body = body(case.name, case.size).into_bytes();
+    Box::new(move || {
+        let mut scanner = Scanner::new();
+        for chunk in black_box(&body).chunks(CHUNK) {
+            scanner.feed(chunk);
+        }
+        let _ = black_box(scanner.finish());
+    })
+}
+
+/// A chat of about so many bytes.
+fn body(name: &str, size: usize) -> String {
+    let filled = |text: &str| text.repeat(size.saturating_sub(100) / text.len());
+    let words = filled("Some words that are sent to a model, and a few more of them. ");
+    let content = match name {
+        "escaped" => format!("\"{}\"", filled("if x:\\n\\treturn \\\"y\\\"\\n")),
+        "numbers" => format!("[{}0]", filled("1234, ")),
+        _ => format!("\"{words}\""),
+    };
+    let (model, messages) = (
+        "\"model\": \"qwen2.5-7b\"",
+        format!("\"messages\": [{{\"role\": \"user\", \"content\": {content}}}]"),
+    );
+    let members = if matches!(name, "small" | "first") { [model, &messages] } else { [&messages, model] };
+    format!("{{{}}}", members.join(", "))
 }
 
 /// Peers that all report, have taught how fast they are, and have requests of each worker.

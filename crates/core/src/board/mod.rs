@@ -21,6 +21,7 @@
 
 mod learned;
 mod lease;
+mod models;
 mod prompts;
 mod row;
 mod slot;
@@ -28,18 +29,20 @@ mod ttft;
 
 pub use learned::{Average, Learned};
 pub use lease::{Holder, Lease};
+pub use models::Served;
 pub use prompts::Prompts;
 pub use row::{InFlight, Packed, Row};
 pub use slot::{FAULTS, Outcome, Sample, Slot, Totals};
 pub use ttft::{BUCKETS, Histogram};
 
+use crate::model::Models;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
-const MAGIC: u64 = u64::from_be_bytes(*b"tblb0002");
+const MAGIC: u64 = u64::from_be_bytes(*b"tblb0003");
 
 const HEADER: usize = 16;
 const UPSTREAM: usize = 8;
@@ -248,8 +251,13 @@ impl<'a> Board<'a> {
 
     /// Writes the outcome of a poll into slot `index`. Only the holder of the lease may call it.
     pub fn publish(&self, index: usize, outcome: &Outcome) {
+        self.publish_with(index, outcome, None);
+    }
+
+    /// The same of an engine that says which models it serves.
+    pub fn publish_with(&self, index: usize, outcome: &Outcome, models: Option<&Models>) {
         let Some(slot) = self.slot(index) else { return };
-        slot.publish(outcome, self.in_flight(index).active);
+        slot.publish(outcome, models, self.in_flight(index).active);
         if let Some(word) = self.version_word(slot.upstream()) {
             word.fetch_add(1, std::sync::atomic::Ordering::Release);
         }

@@ -1,8 +1,10 @@
 //! A slot: what is known of one peer.
 
 use super::learned::{self, Learned};
+use super::models::{self, List, Served};
 use super::ttft::{self, Histogram};
 use crate::load::Load;
+use crate::model::Models;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -20,7 +22,7 @@ const CLOSED: u64 = 1 << 8;
 
 /// Words of a slot.
 mod word {
-    use super::{FAULTS, SAMPLE, learned, ttft};
+    use super::{FAULTS, SAMPLE, learned, models, ttft};
     pub const KEY: usize = 0;
     pub const UPSTREAM: usize = 1;
     pub const SEEN_AT: usize = 2;
@@ -37,7 +39,8 @@ mod word {
     pub const ABORTS: usize = PICKS + 3;
     pub const TTFT: usize = PICKS + 4;
     pub const LEARNED: usize = TTFT + ttft::WORDS;
-    pub const END: usize = LEARNED + learned::WORDS;
+    pub const MODELS: usize = LEARNED + learned::WORDS;
+    pub const END: usize = MODELS + models::WORDS;
 }
 
 /// Words of a slot, in whole cache lines.
@@ -158,15 +161,16 @@ impl<'a> Slot<'a> {
         self.set(word::UPSTREAM, upstream as u64);
     }
 
-    /// Writes what a poll ended in, while so many requests are our own; one writer at a time.
-    pub(super) fn publish(&self, outcome: &Outcome, own: u64) {
+    /// Writes what a poll ended in and which models a good answer named, while so many requests are our own; one writer
+    /// at a time.
+    pub(super) fn publish(&self, outcome: &Outcome, models: Option<&Models>, own: u64) {
         self.set(word::POLLED_AT, outcome.at);
         self.set(word::TOOK, outcome.took);
         self.add(word::POLLS);
         match outcome.result {
             Ok((engine, load)) => {
                 self.set(word::LAST_FAULT, 0);
-                self.write_sample(&Sample { at: outcome.at, engine, load, own });
+                self.write_sample(&Sample { at: outcome.at, engine, load, own }, models);
             }
             Err(fault) => {
                 self.set(word::LAST_FAULT, u64::from(fault) + 1);
@@ -178,7 +182,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Writes beside the newest sample, then makes that the newest.
-    fn write_sample(&self, sample: &Sample) {
+    fn write_sample(&self, sample: &Sample, models: Option<&Models>) {
         let next = self.get(word::VERSION).wrapping_add(1);
         // Readers that see any of what follows also see that the version moves on (see `sample`).
         fence(Release);
@@ -189,33 +193,55 @@ impl<'a> Slot<'a> {
         self.set(at + 3, bits(sample.load.cache));
         self.set(at + 4, u64::from(sample.engine) | if sample.load.closed { CLOSED } else { 0 });
         self.set(at + 5, sample.own);
+        self.list().write(half(next), models);
         self.0[word::VERSION].store(next, Release);
     }
 
     /// The newest sample; None if there is none yet, or if the writer overtook three times in a row.
     pub fn sample(&self) -> Option<Sample> {
+        self.newest(|slot, version| {
+            let at = sample_at(version);
+            Sample {
+                at: slot.get(at),
+                engine: slot.get(at + 4) as u8,
+                load: Load {
+                    waiting: number(slot.get(at + 1)),
+                    running: number(slot.get(at + 2)),
+                    cache: number(slot.get(at + 3)),
+                    closed: slot.get(at + 4) & CLOSED != 0,
+                },
+                own: slot.get(at + 5),
+            }
+        })
+    }
+
+    /// The models of the newest sample; None as there, or if the engine says nothing of them.
+    pub fn served(&self) -> Option<Served> {
+        self.newest(|slot, version| slot.list().read(half(version)))?
+    }
+
+    /// The name of a model of [`Slot::served`], by its place there and its key; None if it is being written.
+    pub fn model_name(&self, place: usize, key: u64) -> Option<String> {
+        self.list().name(place, key)
+    }
+
+    fn list(&self) -> List<'a> {
+        List::new(&self.0[word::MODELS..word::MODELS + models::WORDS])
+    }
+
+    /// What `read` finds of the newest sample, by the version that it is given.
+    fn newest<T>(&self, read: impl Fn(&Self, u64) -> T) -> Option<T> {
         for _ in 0..3 {
             let version = self.0[word::VERSION].load(Acquire);
             if version == 0 {
                 return None;
             }
-            let at = sample_at(version);
-            let sample = Sample {
-                at: self.get(at),
-                engine: self.get(at + 4) as u8,
-                load: Load {
-                    waiting: number(self.get(at + 1)),
-                    running: number(self.get(at + 2)),
-                    cache: number(self.get(at + 3)),
-                    closed: self.get(at + 4) & CLOSED != 0,
-                },
-                own: self.get(at + 5),
-            };
+            let found = read(self, version);
             // The words read above belong to `version` unless a writer has come round to this half, and before
             // it did that it had published the version after ours.
             fence(Acquire);
             if self.0[word::VERSION].load(Relaxed) == version {
-                return Some(sample);
+                return Some(found);
             }
         }
         None
@@ -278,9 +304,14 @@ impl<'a> Slot<'a> {
     }
 }
 
+/// Which of the two halves a version is in.
+fn half(version: u64) -> usize {
+    usize::from(version % 2 != 0)
+}
+
 /// Where the sample of a version stands.
 fn sample_at(version: u64) -> usize {
-    word::SAMPLES + if version % 2 == 0 { 0 } else { SAMPLE }
+    word::SAMPLES + half(version) * SAMPLE
 }
 
 /// An unknown number is kept as NaN, which no known one is.

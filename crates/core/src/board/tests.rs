@@ -1,5 +1,6 @@
 use super::*;
 use crate::load::Load;
+use crate::model::{CAPACITY, Models, key as model_key};
 use proptest::prelude::*;
 
 const SHAPE: Shape = Shape { upstreams: 2, slots: 5, rows: 3 };
@@ -50,6 +51,66 @@ fn a_reader_never_sees_half_a_sample() {
             }
         }
     });
+}
+
+/// Models `first` to `end`, each with a utilization of its own.
+fn models(first: usize, end: usize) -> Models {
+    let mut models = Models::default();
+    (first..end).for_each(|n| models.add(&format!("m{n}"), Some(n as f64)));
+    models
+}
+
+#[test]
+fn a_reader_never_sees_the_models_of_two_answers() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let index = board.claim(77, 1, 10).unwrap();
+    let slot = board.slot(index).unwrap();
+    let lists = [models(0, CAPACITY), models(1, 4), models(5, 9)];
+    std::thread::scope(|scope| {
+        let writer =
+            || (0..20_000).for_each(|i| board.publish_with(index, &good(1, 1.0), Some(&lists[i % 3])));
+        scope.spawn(writer);
+        for _ in 0..20_000 {
+            let Some(served) = slot.served() else { continue };
+            let keys: Vec<_> = served.models().map(|(key, _)| key).collect();
+            let list = |models: &Models| {
+                models.list.iter().map(|model| model_key(model.name.as_bytes())).eq(keys.iter().copied())
+            };
+            assert!(lists.iter().any(list), "{served:?}");
+        }
+    });
+}
+
+#[test]
+fn models_are_known_by_key_and_number_and_up_to_a_bound() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let index = board.claim(77, 1, 10).unwrap();
+    let slot = board.slot(index).unwrap();
+    board.publish(index, &good(1, 1.0));
+    assert_eq!(slot.served(), None, "it says nothing of them");
+    let mut all = models(0, CAPACITY + 1);
+    board.publish_with(index, &good(1, 1.0), Some(&all));
+    let served = slot.served().unwrap();
+    assert_eq!((served.models().count(), served.more), (CAPACITY, true));
+    let last = (model_key(b"m31"), Some(31.0));
+    assert_eq!(served.models().last(), Some(last));
+    assert_eq!((slot.model_name(31, last.0).as_deref(), slot.model_name(32, last.0)), (Some("m31"), None));
+
+    all.list.truncate(2);
+    all.list[0].name = "n".repeat(64);
+    all.list[1].name = format!("{}é", "n".repeat(63));
+    (all.list[1].utilization, all.more) = (None, false);
+    board.publish_with(index, &good(1, 1.0), Some(&all));
+    let served = slot.served().unwrap();
+    let found: Vec<_> = served.models().collect();
+    assert_eq!((found.len(), served.more, found[1].1), (2, false, None));
+    assert_eq!(slot.model_name(0, found[0].0), Some("n".repeat(64)));
+    assert_eq!(slot.model_name(1, found[1].0), Some(format!("{}…", "n".repeat(63))), "cut");
+    assert_eq!(slot.model_name(2, 1), None, "another's");
+    board.publish_with(index, &good(1, 1.0), Some(&Models::default()));
+    assert_eq!(slot.served().unwrap().models().count(), 0, "it says that there are none");
 }
 
 #[test]
@@ -125,7 +186,7 @@ fn a_reload_carries_over_what_is_known() {
     let kept = old.claim(21, 0, 0).unwrap();
     old.claim(22, 1, 0).unwrap();
     [501, 502].iter().enumerate().for_each(|(number, key)| old.set_upstream_key(number, *key));
-    old.publish(kept, &good(900, 4.0));
+    old.publish_with(kept, &good(900, 4.0), Some(&models(3, 5)));
     old.slot(kept).unwrap().count_pick();
     old.slot(kept).unwrap().ttft().add(20_000);
     old.row(0).unwrap().enter(kept, InFlight::one(9));
@@ -140,6 +201,9 @@ fn a_reload_carries_over_what_is_known() {
     assert_eq!((slot.upstream(), slot.seen_at()), (2, 1000));
     assert_eq!(slot.sample().unwrap(), Sample { at: 900, engine: 1, load: load(4.0), own: 0 });
     assert_eq!((slot.totals().picks, slot.ttft().count()), (1, 1));
+    let served: Vec<_> = slot.served().unwrap().models().collect();
+    assert_eq!(served, [(model_key(b"m3"), Some(3.0)), (model_key(b"m4"), Some(4.0))]);
+    assert_eq!(slot.model_name(0, served[0].0).as_deref(), Some("m3"));
     assert_eq!(new.find(22), None, "its upstream is gone");
     assert_eq!(
         new.in_flight(new.find(21).unwrap()).active,
@@ -169,7 +233,7 @@ fn quantiles_are_right_to_nine_per_cent() {
 
 proptest! {
     #[test]
-    fn any_words_are_a_board_or_refused(mut raw in prop::collection::vec(any::<u64>(), 0..900), valid: bool, key: u64) {
+    fn any_words_are_a_board_or_refused(mut raw in prop::collection::vec(any::<u64>(), 0..2000), valid: bool, key: u64) {
         if let (true, Some(header)) = (valid, raw.get_mut(..4)) {
             header.copy_from_slice(&[MAGIC, 1, 2, 3]);
         }
@@ -177,6 +241,7 @@ proptest! {
         if let Some(board) = Board::open(&words) {
             for (index, slot) in board.slots() {
                 let _ = (slot.sample(), slot.last_fault(), slot.last_poll(), slot.totals(), board.in_flight(index));
+                let _ = (slot.served().map(|served| served.models().count()), slot.model_name(31, key));
                 let _ = (slot.ttft().quantile_ms(0.99), slot.ttft().octaves().count());
                 board.publish(index, &good(1, 1.0));
             }

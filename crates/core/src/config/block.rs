@@ -1,7 +1,7 @@
 //! An upstream block: what all of its directives say together.
 
 use super::value::one_of;
-use super::{Auth, Balance, Error, Limit, Metrics, Recording, signal};
+use super::{Auth, Balance, Error, Limit, Metrics, Models, Recording, signal};
 use crate::engine::{Custom, Lookup};
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ pub struct Block {
     pub auth: Option<Auth>,
     /// `tblb_limit`.
     pub limit: Limit,
+    /// `tblb_model`.
+    pub models: Models,
     /// `tblb_bypass`: whether all that is known is left aside, and the method is least_conn.
     pub bypass: bool,
     /// `tblb_record`: where picks are written down, None without it.
@@ -74,6 +76,12 @@ static DIRECTIVES: &[Directive] = &[
         set: |block, words| Limit::parse(words).map(|said| block.limit = said),
     },
     Directive {
+        name: "tblb_model",
+        many: false,
+        picks: false,
+        set: |block, words| Models::parse(words).map(|said| block.models = said),
+    },
+    Directive {
         name: "tblb_bypass",
         many: false,
         picks: true,
@@ -95,6 +103,7 @@ impl Default for Block {
             signals: Vec::new(),
             auth: None,
             limit: Limit::default(),
+            models: Models::default(),
             bypass: false,
             recording: None,
             given: Vec::new(),
@@ -151,7 +160,7 @@ impl Block {
     /// Whether only names of the user's are to be read, and there are none.
     fn reads_nothing(&self) -> bool {
         let engine = self.metrics.as_ref().and_then(|metrics| metrics.engine);
-        self.signals.is_empty() && engine.is_some_and(|engine| !engine.has_names())
+        self.signals.is_empty() && engine.is_some_and(|engine| !engine.has_names() && !engine.by_model)
     }
 
     /// What is looked for in the metrics of its engines.

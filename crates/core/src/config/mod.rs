@@ -6,6 +6,7 @@ mod block;
 mod error;
 mod limit;
 mod metrics;
+mod models;
 mod recording;
 mod signal;
 mod value;
@@ -15,6 +16,7 @@ pub use block::Block;
 pub use error::Error;
 pub use limit::Limit;
 pub use metrics::{Metrics, Scheme, Verify};
+pub use models::{Models, Unlisted};
 pub use recording::Recording;
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};

@@ -183,6 +183,38 @@ fn signals() {
 }
 
 #[test]
+fn models_matter_by_themselves_or_by_a_variable() {
+    let parse = |text: &str| Block::parse(text).map(|block| block.models).map_err(|error| error.to_string());
+    assert_eq!(parse("tblb"), Ok(Models::default()));
+    let given = |variable: Option<&str>, unlisted| Models {
+        on: variable.is_some(),
+        given: true,
+        variable: variable.map(Into::into),
+        unlisted,
+    };
+    assert_eq!(
+        parse("tblb; tblb_model $http_x_model"),
+        Ok(given(Some("http_x_model"), Some(Unlisted::Reject)))
+    );
+    assert_eq!(parse("tblb; tblb_model $m unlisted=pass"), Ok(given(Some("m"), Some(Unlisted::Pass))));
+    assert_eq!(parse("tblb; tblb_model off"), Ok(given(None, None)));
+    for (words, expected) in [
+        ("", "invalid number of parameters, expected a variable or \"off\""),
+        ("m", "invalid parameter \"m\", expected a variable such as \"$http_x_model\", or \"off\""),
+        ("$", "invalid parameter \"$\", expected a variable"),
+        ("${m}", "invalid parameter \"${m}\", expected a variable"),
+        ("$m unlisted=no", "invalid parameter \"unlisted=no\", expected \"reject\" or \"pass\""),
+        ("$m x=y", "unknown parameter \"x=y\", expected one of \"unlisted\""),
+    ] {
+        let error = parse(&format!("tblb; tblb_model {words}")).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let needless = parse("tblb_model $m").unwrap_err();
+    assert!(needless.contains("needs a \"tblb\" directive"), "{needless}");
+    assert!(Block::parse("tblb; tblb_metrics engine=xinference").is_ok());
+}
+
+#[test]
 fn recordings() {
     let parse = |text| Block::parse(text).map(|block| block.recording).map_err(|error| error.to_string());
     assert_eq!(parse("tblb"), Ok(None));

@@ -55,9 +55,10 @@ fn every_engine_is_found_by_its_own_answer_and_read_right() {
         assert!(!answers.is_empty(), "no answer of {engine:?}");
         for (_, body, [waiting, running, cache]) in answers {
             let load = Load { waiting: *waiting, running: *running, cache: *cache, closed: false };
-            let expected = Ok(Reading { engine, load, flaw: None });
-            assert_eq!(read(Choice::Auto { remembered: None }, body), expected);
-            assert_eq!(read(Choice::Named(engine), body), expected);
+            let expected = Ok((engine, load, None));
+            let plain = |reading: Reading| (reading.engine, reading.load, reading.flaw);
+            assert_eq!(read(Choice::Auto { remembered: None }, body).map(plain), expected);
+            assert_eq!(read(Choice::Named(engine), body).map(plain), expected);
             for &before in ALL {
                 let remembered = Choice::Auto { remembered: Some(before) };
                 let reading = read(remembered, body).unwrap();
@@ -78,7 +79,7 @@ fn shares_names(one: &Engine, other: &Engine) -> bool {
 
 #[test]
 fn an_engine_is_asked_where_it_reports() {
-    assert_eq!(paths(), ["/metrics", "/prometheus/metrics", "/v1/metrics"]);
+    assert_eq!(paths(), ["/metrics", "/prometheus/metrics", "/v1/metrics", "/v1/cluster/load-statistics"]);
     let ports: Vec<_> = ALL.iter().filter_map(|engine| engine.port.map(|port| (engine.name, port))).collect();
     assert_eq!(ports, [("triton", 8002)]);
 }
@@ -92,6 +93,19 @@ fn mindie_may_report_per_cent() {
     assert_eq!(cache("usage_perc{model_name=\"m\"} 1"), Some(1.0));
     assert_eq!(cache("usage_perc{model_name=\"m\"} 30"), Some(0.3));
     assert_eq!(cache("usage_perc{model_name=\"m\"} 100"), Some(1.0));
+}
+
+#[test]
+fn engines_name_their_models_in_a_label() {
+    let models = |body: &str| {
+        let reading = read(Choice::Auto { remembered: None }, body).unwrap();
+        reading.models.map(|models| models.list.into_iter().map(|model| model.name).collect::<Vec<_>>())
+    };
+    for (name, body, _) in ANSWERS {
+        let named = !matches!(*name, "llamacpp" | "tgi" | "triton");
+        assert_eq!(models(body).is_some_and(|models| models.len() == 1), named, "{name}");
+    }
+    assert_eq!(models(body!("vllm-0.32-loaded")).unwrap(), ["tiny"]);
 }
 
 #[test]

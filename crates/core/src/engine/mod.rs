@@ -17,6 +17,7 @@ mod tgi;
 mod triton;
 mod trtllm;
 mod vllm;
+mod xinference;
 
 pub use custom::Custom;
 pub use lookup::Lookup;
@@ -38,6 +39,7 @@ pub const ALL: &[&Engine] = &[
     &mindie::MINDIE,
     &nim::NIM,
     &custom::CUSTOM,
+    &xinference::XINFERENCE,
 ];
 
 /// Where engines report, each path once, the most common first: where to look for one that is not known yet.
@@ -69,6 +71,9 @@ pub struct Engine {
     pub cache: Source,
     /// 1 while it takes requests; below that it was put to sleep, or a part of it was.
     pub awake: Source,
+    /// Whether it reports in JSON, how busy it is with each model, and nothing else. Its list of models is whole, while
+    /// what the labels of series name may be one name of several.
+    pub by_model: bool,
 }
 
 impl Engine {
@@ -83,6 +88,7 @@ impl Engine {
             running: Source::sum(&[]),
             cache: Source::max(&[]),
             awake: Source::mean(&[]),
+            by_model: false,
         }
     }
 

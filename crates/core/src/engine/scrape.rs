@@ -3,10 +3,13 @@
 use super::custom::CUSTOM;
 use super::lookup::{Lookup, Wanted};
 use super::tally::Tally;
+use super::xinference::{self, XINFERENCE};
 use super::{Engine, Part};
 use crate::exposition::{Line, Lines};
 use crate::fault::Fault;
 use crate::load::{Load, Signal};
+use crate::model::Models;
+use memchr::memchr;
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -34,12 +37,14 @@ pub enum Progress {
 }
 
 /// What a body says.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
     /// Whose body it is.
     pub engine: &'static Engine,
-    /// What it reports; at least one signal is known.
+    /// What it reports; at least one signal is known, unless it reports by model.
     pub load: Load,
+    /// The models that it serves, None if it says nothing of them.
+    pub models: Option<Models>,
     /// Why a signal is unknown although its series are there ([`Fault::NotANumber`], [`Fault::Malformed`],
     /// [`Fault::Cut`]), to be counted; the first such reason if there are several.
     pub flaw: Option<Fault>,
@@ -59,6 +64,18 @@ pub struct Scrape {
     /// There was a line that is not blank.
     started: bool,
     enough: bool,
+    form: Form,
+}
+
+/// In which form a body is.
+#[derive(Debug)]
+enum Form {
+    /// Not known: there was nothing but blanks.
+    Unknown,
+    /// Lines.
+    Text,
+    /// A JSON object, so far. It can only be read whole.
+    Json(Vec<u8>),
 }
 
 /// A family that was seen.
@@ -85,14 +102,30 @@ impl Scrape {
     /// engine was the last time; see [`Choice::Auto`].
     pub fn of(lookup: Arc<Lookup>, remembered: Option<&'static Engine>) -> Scrape {
         let (lines, found) = (Lines::default(), Vec::with_capacity(Part::ALL.len()));
-        Scrape { lookup, remembered, lines, found, open: None, started: false, enough: false }
+        Scrape {
+            lookup,
+            remembered,
+            lines,
+            found,
+            open: None,
+            started: false,
+            enough: false,
+            form: Form::Unknown,
+        }
     }
 
     /// Reads the next piece of the body.
     ///
     /// # Errors
-    /// [`Fault::LineTooLong`] and [`Fault::Binary`]; the rest of the body is of no use then.
+    /// [`Fault::LineTooLong`], [`Fault::Binary`], [`Fault::TooLarge`] and [`Fault::NoSeries`] (lines of an engine that
+    /// reports in JSON); the rest of the body is of no use then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Progress, Fault> {
+        if matches!(self.form, Form::Unknown) {
+            self.form = self.form_of(chunk)?;
+        }
+        if let Form::Json(body) = &mut self.form {
+            return keep(body, chunk).map(|()| Progress::More);
+        }
         if !self.enough {
             let mut lines = std::mem::take(&mut self.lines);
             let flow = lines.feed(chunk, |line| self.line(line));
@@ -102,16 +135,31 @@ impl Scrape {
         Ok(if self.enough { Progress::Enough } else { Progress::More })
     }
 
+    /// In which form a body is that begins so, after blanks if any.
+    fn form_of(&self, chunk: &[u8]) -> Result<Form, Fault> {
+        let by_model = self.lookup.engine().map(|engine| engine.by_model);
+        match chunk.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            None => Ok(Form::Unknown),
+            Some(b'{') if by_model != Some(false) => Ok(Form::Json(Vec::new())),
+            Some(_) if by_model == Some(true) => Err(Fault::NoSeries),
+            Some(_) => Ok(Form::Text),
+        }
+    }
+
     /// What the body said, once it has ended or enough of it was read.
     ///
     /// # Errors
     /// Why nothing is known: [`Fault::Empty`], [`Fault::Cut`], [`Fault::NoSeries`], or the flaw of a series.
     pub fn finish(self) -> Result<Reading, Fault> {
+        if let Form::Json(body) = self.form {
+            let models = Some(xinference::read(&body)?);
+            return Ok(Reading { engine: &XINFERENCE, load: Load::default(), models, flaw: None });
+        }
         let cut = !self.enough && self.lines.dangling();
         if let Some(engine) = self.engine() {
             let (load, flaw) = self.load(engine, cut);
             if !load.is_unknown() {
-                return Ok(Reading { engine, load, flaw });
+                return Ok(Reading { engine, load, models: self.models(engine, cut), flaw });
             }
             if let Some(flaw) = flaw {
                 return Err(flaw);
@@ -211,6 +259,16 @@ impl Scrape {
         (load, flaw)
     }
 
+    /// The models that the series of the engine name, None if they name none. With `cut`, there may be more.
+    fn models(&self, engine: &'static Engine, cut: bool) -> Option<Models> {
+        let mut models = Models { more: cut, ..Models::default() };
+        for signal in Signal::ALL {
+            let families = self.found(engine, Part::Signal(signal));
+            families.for_each(|(found, _)| models.join(found.tally.models()));
+        }
+        (!models.list.is_empty()).then_some(models)
+    }
+
     /// The value of a part by the first family that has one, None if it is not reported.
     fn value(&self, engine: &'static Engine, part: Part, cut: bool) -> Result<Option<f64>, Fault> {
         let mut candidates: Vec<_> = self.found(engine, part).collect();
@@ -229,6 +287,18 @@ impl Scrape {
         }
         reason.map_or(Ok(None), Err)
     }
+}
+
+/// Keeps more of a JSON body.
+fn keep(body: &mut Vec<u8>, chunk: &[u8]) -> Result<(), Fault> {
+    if memchr(0, chunk).is_some() {
+        return Err(Fault::Binary);
+    }
+    if body.len() + chunk.len() > xinference::LIMIT {
+        return Err(Fault::TooLarge);
+    }
+    body.extend_from_slice(chunk);
+    Ok(())
 }
 
 /// The tally of the family at a place.

@@ -5,6 +5,7 @@ use super::lookup::Wanted;
 use crate::exposition::Sample;
 use crate::fault::Fault;
 use crate::load::known;
+use crate::model::{self, Models};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -18,6 +19,8 @@ pub(super) struct Tally {
     lines: usize,
     /// A line of it could not be read.
     malformed: bool,
+    /// The models that its series name.
+    models: Models,
 }
 
 /// What was seen of one series.
@@ -39,6 +42,7 @@ impl Tally {
             return;
         };
         let (mut key, mut whole, mut selected) = (0u64, true, 0);
+        let mut named = None;
         // An empty label is as good as none.
         for label in sample.labels.filter(|label| !label.escaped.is_empty()) {
             let is = |name: &str| label.name == name.as_bytes();
@@ -51,12 +55,17 @@ impl Tally {
             if wanted.copies.iter().any(|name| is(name)) {
                 continue;
             }
+            named = named.or((label.name == model::LABEL.as_bytes()).then_some(label));
             whole &= !wanted.split.is_some_and(is);
             // A sum, so that the order of labels does not matter.
             key = key.wrapping_add(hash(label.name, label.escaped));
         }
         if selected < wanted.select.iter().filter(|(_, value)| !value.is_empty()).count() {
             return;
+        }
+        if let Some(label) = named {
+            let known = self.models.list.iter().any(|model| label.is(&model.name));
+            (!known).then(|| self.models.add(&label.value(), None));
         }
         let order = self.lines;
         self.lines += 1;
@@ -66,6 +75,11 @@ impl Tally {
             (Some(before), Some(now)) => Some(before.max(now)),
             (before, now) => before.or(now),
         };
+    }
+
+    /// The models that the series name.
+    pub fn models(&self) -> &Models {
+        &self.models
     }
 
     /// The number that the series come to, None if none counts.

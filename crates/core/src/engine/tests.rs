@@ -10,7 +10,7 @@ const LLAMACPP_LOADED: &str = include_str!("../../corpus/llamacpp-loaded.prom");
 // Written by hand; see `corpus`.
 const SGLANG: &str = include_str!("../../corpus/sglang-documented.prom");
 
-const AUTO: Choice = Choice::Auto { remembered: None };
+pub(super) const AUTO: Choice = Choice::Auto { remembered: None };
 
 fn load(
     waiting: impl Into<Option<f64>>,
@@ -20,7 +20,7 @@ fn load(
     Load { waiting: waiting.into(), running: running.into(), cache: cache.into(), closed: false }
 }
 
-fn read_as(choice: Choice, body: &str) -> Result<Reading, Fault> {
+pub(super) fn read_as(choice: Choice, body: &str) -> Result<Reading, Fault> {
     let mut scrape = Scrape::new(choice);
     scrape.feed(body.as_bytes())?;
     scrape.finish()
@@ -174,7 +174,8 @@ fn bodies_with_nothing_in_them() {
     assert_eq!(read("\n \r\n"), Err(Fault::Empty));
     assert_eq!(read("# TYPE a gauge\na 1\n"), Err(Fault::NoSeries));
     assert_eq!(read("<html>\n<body>Not found</body>\n"), Err(Fault::NoSeries));
-    assert_eq!(read("{\"detail\":\"Not Found\"}"), Err(Fault::Cut));
+    assert_eq!(read("{\"detail\":\"Not Found\"}"), Err(Fault::NoSeries));
+    assert_eq!(read("[{\"detail\":\"Not Found\"}]"), Err(Fault::Cut));
     assert_eq!(read("\u{1f}\u{8b}\u{8}\0\0\0"), Err(Fault::Binary));
     assert_eq!(read(&"x".repeat(LINE_LIMIT + 1)), Err(Fault::LineTooLong));
 }
@@ -307,7 +308,7 @@ proptest! {
     fn no_bytes_panic_and_a_reading_knows_something(choice in choice(), bytes: Vec<u8>, body in page()) {
         for body in [&bytes[..], &body[..], &[&body[..], &bytes[..]].concat()] {
             if let Ok(reading) = read_in_pieces(choice, body, &[]) {
-                prop_assert!(!reading.load.is_unknown());
+                prop_assert!(!reading.load.is_unknown() || reading.engine.by_model);
                 for value in Signal::ALL.into_iter().filter_map(|signal| reading.load.get(signal)) {
                     prop_assert!(value.is_finite() && value >= 0.0);
                 }

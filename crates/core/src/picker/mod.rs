@@ -38,6 +38,10 @@ pub struct Candidate {
 pub struct Known {
     /// The algorithm's score, higher is better; None where it has none for this peer.
     pub score: Option<f64>,
+    /// Whether the score is what the engine says of itself, or typical of such: the peers that have one are picked by it
+    /// whatever the algorithm, but for least_conn.
+    #[serde(default)]
+    pub rated: bool,
     /// Whether the peer's own metrics are fresh.
     pub fresh: bool,
     /// How the peer stands.
@@ -131,10 +135,12 @@ fn by_rule(
     standing: Standing,
     rng: &mut fastrand::Rng,
 ) -> Option<usize> {
+    let mut others = candidates.iter().filter(|c| c.known.standing == standing);
+    let rated = others.all(|c| c.known.rated);
     match (how.algorithm.rule, how.pick) {
         (Rule::LeastConn, _) => None,
-        (Rule::LeastWork, _) => least_work::least_work(candidates, standing, f64::from(prompt)),
-        (Rule::Score(_), Pick::Random) => scored::random(candidates, standing, rng),
-        (Rule::Score(_), Pick::Best) => scored::best(candidates, standing),
+        (Rule::LeastWork, _) if !rated => least_work::least_work(candidates, standing, f64::from(prompt)),
+        (_, Pick::Random) => scored::random(candidates, standing, rng),
+        (_, Pick::Best) => scored::best(candidates, standing),
     }
 }

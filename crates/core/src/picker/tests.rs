@@ -7,7 +7,7 @@ fn peer(conns: u64, weight: i64, score: Option<f64>) -> Candidate {
         weight,
         effective_weight: weight,
         current_weight: 0,
-        known: Known { score, fresh: true, standing: Standing::Ready, work: None },
+        known: Known { score, fresh: true, ..Known::default() },
     }
 }
 
@@ -33,6 +33,31 @@ fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_s
         assert!((f64::from(*count) / 1e5 - share).abs() < 0.01, "{counts:?}");
     }
     assert_eq!(counts[3], 0, "a score of 0 is never picked while another is above it");
+}
+
+#[test]
+fn scores_that_engines_give_themselves_go_before_the_least_work() {
+    let rated = |score| {
+        let mut peer = peer(9, 1, Some(score));
+        (peer.known.rated, peer.known.work) =
+            (true, Some(Work { prefill: 0.0, active: 1.0 / score, tpot: 1.0 }));
+        peer
+    };
+    let mut peers = [rated(0.25), rated(0.75), rated(0.001)];
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut counts = [0u32; 3];
+    for _ in 0..10_000 {
+        counts[pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index] += 1;
+    }
+    assert!((counts[0].abs_diff(2500) < 200) && counts[2] < 50, "{counts:?}");
+    assert_eq!(pick(&how("least_work pick=best"), 100, &mut peers, &mut rng).unwrap().index, 1);
+    let picked = pick(&how("least_conn"), 100, &mut peers, &mut rng).unwrap();
+    assert_eq!(picked.reason, Reason::LeastConn);
+    // Beside an engine that is not, it is the least work of all.
+    peers[0].known.rated = false;
+    assert_eq!(pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index, 1);
+    peers[0].known.work = Some(Work { prefill: 0.0, active: 0.0, tpot: 1.0 });
+    assert_eq!(pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index, 0);
 }
 
 #[test]
@@ -125,7 +150,7 @@ prop_compose! {
                        score in prop::option::of(prop::num::f64::ANY), fresh: bool, standing in 0..3usize,
                        work in prop::option::of(any_work())) -> Candidate {
         let standing = [Standing::Ready, Standing::Over, Standing::Closed][standing];
-        Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing, work } }
+        Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing, work, ..Known::default() } }
     }
 }
 

@@ -1,14 +1,19 @@
 //! The scores of the peers of one group (the primary or the backup servers of an upstream), kept by each worker
 //! and made anew when metrics change or grow stale, so that a pick only looks them up.
 
+mod by_model;
 mod typical;
 mod work;
 
+pub use by_model::{Asked, Verdict};
+
 use crate::algorithm::{Nodes, Params, Rule, Weights};
-use crate::board::{Board, Packed, Sample};
+use crate::board::{Board, Packed, Sample, Served};
 use crate::config::{Balance, Block, Limit};
+use crate::engine::Engine;
 use crate::load::{Load, Signal};
 use crate::picker::{Known, Standing};
+use by_model::ByModel;
 use typical::Typical;
 
 /// Which samples count.
@@ -33,6 +38,7 @@ pub struct Scores {
     loads: Vec<Load>,
     /// The requests of others at each peer, or what they are taken to be; None if no peer says.
     background: Vec<Option<f64>>,
+    by_model: ByModel,
     /// Room to compute in.
     nodes: Nodes,
     values: Vec<f64>,
@@ -49,6 +55,7 @@ impl Scores {
             expires: 0,
             loads: Vec::with_capacity(n),
             background: Vec::with_capacity(n),
+            by_model: ByModel::with_capacity(n),
             nodes: Nodes::with_capacity(n),
             values: Vec::with_capacity(n),
             sorted: Vec::with_capacity(n),
@@ -68,6 +75,26 @@ impl Scores {
         self.known.get(index).copied().unwrap_or_default()
     }
 
+    /// Whether it matters which model a request asks for.
+    pub fn models_matter(&self, block: &Block) -> bool {
+        !block.bypass && self.by_model.matter(&block.models)
+    }
+
+    /// What the peers say of a model, by its key; of None, that a request has no model that is known.
+    pub fn ask(&mut self, model: Option<u64>) -> Asked {
+        model.map_or_else(Asked::default, |key| self.by_model.ask(key, &mut self.sorted))
+    }
+
+    /// What is to be done with a request, as far as this group goes.
+    pub fn verdict(&self, asked: &Asked, block: &Block) -> Verdict {
+        self.by_model.verdict(asked, &block.models)
+    }
+
+    /// What is known of the peer at `index` for a request; None if it does not serve the model.
+    pub fn get_for(&self, index: usize, asked: &Asked) -> Option<Known> {
+        self.by_model.known(index, asked, self.get(index))
+    }
+
     /// Brings up to date what a pick of the algorithm needs. `slots` are those of the group's peers, None for a peer
     /// that has none.
     pub fn refresh(
@@ -84,8 +111,8 @@ impl Scores {
         }
     }
 
-    /// Makes the scores anew if the metrics of `upstream` changed or grew stale.
-    fn follow_metrics(
+    /// Makes the scores anew if the metrics of `upstream` changed or grew stale. This is what there is to know of models.
+    pub fn follow_metrics(
         &mut self,
         block: &Block,
         board: &Board,
@@ -102,6 +129,7 @@ impl Scores {
         self.known.clear();
         self.loads.clear();
         self.background.clear();
+        self.by_model.clear();
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
             let known = known_of(sample, &block.limit);
@@ -110,7 +138,8 @@ impl Scores {
             if known.standing != Standing::Closed {
                 self.loads.push(sample.map(|sample| sample.load).unwrap_or_default());
             }
-            self.known.push(known);
+            let own_score = self.by_model.push(sample.map(|sample| models_of(sample, board, *slot)));
+            self.known.push(Known { rated: own_score.is_some(), score: own_score, ..known });
             self.background.push(open.and_then(|sample| sample.background()));
             if let Some(sample) = sample {
                 self.expires = self.expires.min(sample.at.saturating_add(at.stale).saturating_add(1));
@@ -119,6 +148,7 @@ impl Scores {
         let typical = Typical::of(&self.loads, &self.background, &mut self.sorted);
         self.complete(&typical, board, slots);
         self.score(&block.balance, &typical);
+        self.by_model.complete(&mut self.known, typical.load.is_unknown(), &mut self.sorted);
     }
 
     /// Puts down what the peers without fresh metrics are taken to report.
@@ -147,9 +177,16 @@ impl Scores {
         self.values.resize(self.loads.len(), 0.0);
         if how.algorithm.score(&params, &mut self.nodes, &mut self.values) {
             let open = self.known.iter_mut().filter(|known| known.standing != Standing::Closed);
-            open.zip(&self.values).for_each(|(known, value)| known.score = Some(*value));
+            let scored = open.zip(&self.values).filter(|(known, _)| !known.rated);
+            scored.for_each(|(known, value)| known.score = Some(*value));
         }
     }
+}
+
+/// Whether the engine of a sample reports by model, and what it names.
+fn models_of(sample: Sample, board: &Board, slot: Option<u32>) -> (bool, Option<Served>) {
+    let by_model = Engine::from_index(sample.engine).is_some_and(|engine| engine.by_model);
+    (by_model, slot.and_then(|slot| board.slot(slot as usize)?.served()))
 }
 
 /// What a sample tells before the scores are known. Without one a peer is over no limit.

@@ -1,5 +1,7 @@
 use super::*;
 use crate::board::{InFlight, Outcome, Shape};
+use crate::engine::Engine;
+use crate::model::{Models, key};
 use std::sync::atomic::AtomicU64;
 
 struct Pool {
@@ -147,4 +149,135 @@ fn with_stale_off_the_last_sample_counts_for_ever() {
     scores.refresh(&block, &Board::open(&pool.words).unwrap(), 0, &pool.slots, at);
     assert!(scores.get(0).fresh && !scores.get(1).fresh);
     assert_eq!(scores.get(0).score, Some(0.8));
+}
+
+/// A peer of the engine of that name says that it serves these models.
+fn report_models(pool: &Pool, peer: usize, engine: &str, models: &[(&str, f64)]) {
+    let mut list = Models::default();
+    models.iter().for_each(|(name, utilization)| list.add(name, Some(*utilization)));
+    let by_model = engine == "xinference";
+    let load = if by_model { Load::default() } else { Load { waiting: Some(1.0), ..Load::default() } };
+    let row = Engine::named(engine).unwrap().index().unwrap();
+    let outcome = Outcome { at: 100, took: 1, result: Ok((row, load)) };
+    let listed = (engine != "llamacpp").then_some(&list);
+    Board::open(&pool.words).unwrap().publish_with(pool.slots[peer].unwrap() as usize, &outcome, listed);
+}
+
+/// The score of each peer for a model (f64::NAN where it has none), None where it is not to be chosen, and the verdict.
+fn ask(scores: &mut Scores, n: usize, text: &str, model: &str) -> (Vec<Option<f64>>, Verdict) {
+    let asked = scores.ask(Some(key(model.as_bytes())));
+    let of = |i| scores.get_for(i, &asked).map(|known| known.score.unwrap_or(f64::NAN));
+    let block = Block::parse(&format!("tblb {text}")).unwrap();
+    ((0..n).map(of).collect(), scores.verdict(&asked, &block))
+}
+
+#[test]
+fn a_peer_that_reports_by_model_scores_what_is_left_for_the_model() {
+    let pool = Pool::new(4);
+    let mut scores = Scores::with_capacity(4);
+    report_models(&pool, 0, "xinference", &[("a", 0.25), ("b", 0.5)]);
+    report_models(&pool, 1, "xinference", &[("a", 1.0)]);
+    report_models(&pool, 2, "xinference", &[("b", 0.0), ("c", 1.5)]);
+    for text in ["s2_enhanced", "least_work", "s1 pick=best"] {
+        scores.forget();
+        // Without a model by the mean of all; the last has no metrics and is as the others are.
+        assert_eq!(pool.scores(&mut scores, text, 200), [Some(0.625), Some(0.001), Some(0.25), Some(0.25)]);
+        assert!((0..4).all(|i| scores.get(i).rated));
+        let served = Verdict::Served;
+        assert_eq!(ask(&mut scores, 4, text, "a"), (vec![Some(0.75), Some(0.001), None, Some(0.75)], served));
+        assert_eq!(ask(&mut scores, 4, text, "b"), (vec![Some(0.5), None, Some(1.0), Some(1.0)], served));
+        assert_eq!(ask(&mut scores, 4, text, "c"), (vec![None, None, Some(0.001), Some(0.001)], served));
+        let (for_none, verdict) = ask(&mut scores, 4, text, "d");
+        assert_eq!((for_none, verdict), (vec![None, None, None, Some(0.25)], served), "one may serve it");
+    }
+    report_models(&pool, 3, "xinference", &[]);
+    pool.scores(&mut scores, "s1", 201);
+    assert_eq!(ask(&mut scores, 4, "s1", "d"), (vec![None; 4], Verdict::Refused));
+    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x unlisted=pass", "d").1, Verdict::Unlisted);
+    // Stale lists say nothing.
+    pool.scores(&mut scores, "s1", 5000);
+    assert_eq!(ask(&mut scores, 4, "s1", "d").1, Verdict::Served);
+    assert!(ask(&mut scores, 4, "s1", "d").0.iter().all(Option::is_some));
+}
+
+#[test]
+fn labels_of_series_tell_who_serves_a_model() {
+    let pool = Pool::new(4);
+    let mut scores = Scores::with_capacity(4);
+    report_models(&pool, 0, "vllm", &[("a", 0.0)]);
+    report_models(&pool, 1, "vllm", &[("b", 0.0), ("a", 0.0)]);
+    report_models(&pool, 2, "llamacpp", &[]);
+    pool.scores(&mut scores, "s1", 200);
+    let chosen = |scores: &mut Scores, model: &str| {
+        ask(scores, 4, "s1", model).0.iter().map(Option::is_some).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        chosen(&mut scores, "a"),
+        [true, true, false, true],
+        "who says nothing might answer with another"
+    );
+    assert_eq!(chosen(&mut scores, "b"), [false, true, false, true]);
+    assert_eq!(chosen(&mut scores, "c"), [false, false, true, true]);
+    assert_eq!(scores.get_for(0, &Asked::default()), Some(scores.get(0)), "no model is known");
+    // A list of labels may be short of names: only a user may say that it is not.
+    for peer in [2, 3] {
+        report_models(&pool, peer, "vllm", &[("b", 0.0)]);
+    }
+    pool.scores(&mut scores, "s1", 200);
+    assert_eq!(ask(&mut scores, 4, "s1", "c"), (vec![None; 4], Verdict::Unlisted));
+    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x", "c").1, Verdict::Refused);
+}
+
+#[test]
+fn a_peer_of_very_many_models_may_serve_any() {
+    let pool = Pool::new(2);
+    let mut scores = Scores::with_capacity(2);
+    let names: Vec<_> = (0..=crate::model::CAPACITY).map(|n| format!("m{n}")).collect();
+    let models: Vec<_> = names.iter().map(|name| (name.as_str(), 0.5)).collect();
+    report_models(&pool, 0, "xinference", &models);
+    report_models(&pool, 1, "xinference", &[("m0", 0.9), ("x", 0.5)]);
+    pool.scores(&mut scores, "s1", 200);
+    assert_eq!(ask(&mut scores, 2, "s1", "m31").0, [Some(0.5), None]);
+    assert_eq!(
+        ask(&mut scores, 2, "s1", "m32"),
+        (vec![Some(0.5), None], Verdict::Served),
+        "it is beyond the bound"
+    );
+    assert_eq!(ask(&mut scores, 2, "s1", "none").1, Verdict::Served);
+}
+
+#[test]
+fn models_matter_where_a_list_or_the_user_says_so() {
+    let pool = Pool::new(2);
+    let mut scores = Scores::with_capacity(2);
+    let matter = |scores: &mut Scores, text: &str| {
+        scores.forget();
+        pool.scores(scores, text, 200);
+        scores.models_matter(&Block::parse(&format!("tblb {text}")).unwrap())
+    };
+    assert!(!matter(&mut scores, "s1"));
+    assert!(matter(&mut scores, "s1; tblb_model $http_x_model"));
+    assert!(!matter(&mut scores, "s1; tblb_model $http_x_model; tblb_bypass on"));
+    for peer in [0, 1] {
+        report_models(&pool, peer, "vllm", &[("a", 0.0), ("b", 0.0)]);
+    }
+    assert!(!matter(&mut scores, "s1"), "all serve the same");
+    report_models(&pool, 1, "vllm", &[("a", 0.0), ("c", 0.0)]);
+    assert!(matter(&mut scores, "s1"));
+    assert!(!matter(&mut scores, "s1; tblb_model off"));
+    report_models(&pool, 1, "llamacpp", &[]);
+    assert!(!matter(&mut scores, "s1"));
+    report_models(&pool, 1, "xinference", &[]);
+    assert!(matter(&mut scores, "s1"));
+}
+
+#[test]
+fn among_other_engines_one_that_reports_by_model_keeps_its_own_score() {
+    let pool = Pool::new(3);
+    let mut scores = Scores::with_capacity(3);
+    pool.report(0, 100, Some(0.0), Some(0.2));
+    report_models(&pool, 1, "xinference", &[("a", 0.25)]);
+    let got = pool.scores(&mut scores, "s1 waiting=0 cache=1", 200);
+    assert_eq!(got, [Some(0.8), Some(0.75), Some(0.8)], "the last is as the first is");
+    assert_eq!([0, 1, 2].map(|i| scores.get(i).rated), [false, true, false]);
 }

@@ -50,7 +50,7 @@ fn median_of(values: impl Iterator<Item = f64>, sorted: &mut Vec<f64>) -> Option
 
 /// The median, None of nothing. Of two it is the larger one: a load that is thought too large does less harm. Moves the
 /// values about.
-fn median(values: &mut [f64]) -> Option<f64> {
+pub(super) fn median(values: &mut [f64]) -> Option<f64> {
     let middle = values.len() / 2;
     (middle < values.len()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }

@@ -6,13 +6,14 @@ use std::fmt::Write;
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" \
 content=\"2\"><title>tblb</title>\n<style>body{font:15px system-ui,sans-serif;margin:2em;color:#222}\
 table{border-collapse:collapse;margin:.5em 0 2em}th,td{padding:.3em .8em;text-align:right;border-bottom:1px solid #ddd}\
-th:first-child,td:first-child,th:nth-child(2),td:nth-child(2),th:nth-child(3),td:nth-child(3){text-align:left}\
+th:first-child,td:first-child,th:nth-child(2),td:nth-child(2),th:nth-child(3),td:nth-child(3),th:nth-child(4),td:nth-child(4){text-align:left}\
 .stale{color:#b60}.unknown{color:#888}.fresh{color:#070}small{color:#666}\
 @media(prefers-color-scheme:dark){body{background:#181818;color:#ddd}th,td{border-color:#444}}</style></head><body>\n";
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "server",
     "engine",
+    "models",
     "metrics",
     "age, ms",
     "waiting",
@@ -50,6 +51,7 @@ fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
     let cells = [
         escape(&server.server) + &marks.concat(),
         peer.engine.unwrap_or("–").into(),
+        models(peer),
         format!("<span class=\"{0}\">{0}</span>{1}", peer.state, if peer.closed { ", closed" } else { "" }),
         number(peer.age_ms.map(|ms| ms as f64), 0),
         number(peer.waiting, 0),
@@ -64,6 +66,16 @@ fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
         peer.polls.fault.map_or_else(|| number(peer.polls.took_ms, 1) + " ms", str::to_owned),
     ];
     writeln!(out, "<tr>{}</tr>", cells.map(|cell| format!("<td>{cell}</td>")).concat())
+}
+
+/// The models that it names, with how busy it is with each.
+fn models(peer: &Peer) -> String {
+    let models = peer.models.iter().flatten().map(|model| {
+        let utilization = model.utilization.map_or(String::new(), |utilization| format!(" {utilization:.2}"));
+        escape(&model.name) + &utilization
+    });
+    let models = models.collect::<Vec<_>>().join("<br>");
+    if models.is_empty() { "–".into() } else { models }
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {

@@ -8,6 +8,7 @@ mod tests;
 use crate::board::{Board, Slot};
 use crate::engine::Engine;
 use crate::fault::Fault;
+use crate::model;
 use crate::picker::{Known, Standing};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -144,6 +145,8 @@ pub struct Peer {
     pub running: Option<f64>,
     /// KV-cache use, 0 to 1.
     pub cache: Option<f64>,
+    /// The models that it names; null if it says nothing of them.
+    pub models: Option<Vec<Model>>,
     /// Requests of this nginx at the peer.
     pub in_flight: u64,
     /// The algorithm's score; null where it has none.
@@ -164,6 +167,17 @@ pub struct Peer {
     ttft_octaves: Vec<(f64, u64)>,
     #[serde(skip)]
     ttft_sum_s: f64,
+}
+
+/// A model that an engine serves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Model {
+    /// Its name; one that is long ends in an ellipsis.
+    pub name: String,
+    /// How busy the engine is with it, 0 to 1.
+    pub utilization: Option<f64>,
+    /// The score of the peer for it, where the engine gives it itself.
+    pub score: Option<f64>,
 }
 
 /// Time to the first body byte in ms, since the first start.
@@ -213,6 +227,7 @@ impl Peer {
             waiting: load.waiting,
             running: load.running,
             cache: load.cache,
+            models: slot.and_then(|slot| models(&slot)),
             in_flight: index.map_or(0, |index| board.in_flight(index).active),
             score: known.score,
             picks: totals.picks,
@@ -225,6 +240,16 @@ impl Peer {
             ttft_sum_s: slot.map_or(0.0, |slot| slot.ttft().sum_us() as f64 / 1e6),
         }
     }
+}
+
+/// What the last good answer named, as it is known. (A name that is being written just now is left out.)
+fn models(slot: &Slot) -> Option<Vec<Model>> {
+    let served = slot.served()?;
+    let named = served.models().enumerate().filter_map(|(place, (key, utilization))| {
+        let score = utilization.map(model::score);
+        Some(Model { name: slot.model_name(place, key)?, utilization, score })
+    });
+    Some(named.collect())
 }
 
 fn ttft(slot: &Slot) -> Ttft {

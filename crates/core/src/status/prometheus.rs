@@ -26,6 +26,7 @@ pub(super) fn render(status: &Status) -> String {
     let mut out = String::with_capacity(1 << 14);
     // Writing to a string cannot fail.
     let _ = families(&mut out, status)
+        .and_then(|()| models(&mut out, status))
         .and_then(|()| faults(&mut out, status))
         .and_then(|()| ttft(&mut out, status));
     out
@@ -44,6 +45,22 @@ fn families(out: &mut String, status: &Status) -> std::fmt::Result {
     for upstream in &status.upstreams {
         let up = u8::from(upstream.poller.state == "running");
         writeln!(out, "nginx_tblb_poller_up{{upstream=\"{}\"}} {up}", escape(&upstream.name))?;
+    }
+    Ok(())
+}
+
+fn models(out: &mut String, status: &Status) -> std::fmt::Result {
+    head(out, "model_utilization_ratio", "gauge", "How busy the engine is with a model, 0 to 1.")?;
+    for (labels, peer) in peers(status) {
+        for model in peer.models.iter().flatten() {
+            if let Some(utilization) = model.utilization {
+                let name = escape(&model.name);
+                writeln!(
+                    out,
+                    "nginx_tblb_model_utilization_ratio{{{labels},model=\"{name}\"}} {utilization}"
+                )?;
+            }
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::board::{Outcome, Shape};
 use crate::engine;
 use crate::load::Load;
+use crate::model::Models;
 use std::sync::atomic::AtomicU64;
 
 fn status(name: &str) -> Status {
@@ -10,7 +11,10 @@ fn status(name: &str) -> Status {
     let board = Board::format(&words, shape).unwrap();
     let slot = board.claim(5, 0, 0).unwrap();
     let load = Load { waiting: Some(4.0), running: Some(2.0), ..Load::default() };
-    board.publish(slot, &Outcome { at: 900, took: 1500, result: Ok((0, load)) });
+    let mut models = Models::default();
+    models.add("<m>\"1\"", Some(0.25));
+    models.add("m2", None);
+    board.publish_with(slot, &Outcome { at: 900, took: 1500, result: Ok((0, load)) }, Some(&models));
     board.publish(slot, &Outcome { at: 950, took: 9000, result: Err(Fault::ALL[0].index()) });
     board.slot(slot).unwrap().ttft().add(80_000);
     let server = |server: &str| Server { server: server.into(), weight: 1, ..Server::default() };
@@ -46,7 +50,9 @@ fn json_has_the_fixed_words_and_null_for_what_is_not_known() {
     assert_eq!(known["polls"]["fault"], Fault::ALL[0].name());
     assert_eq!(known["polls"]["faults"][Fault::ALL[0].name()], 1);
     assert!(known["cache"].is_null());
-    for key in ["engine", "age_ms", "waiting", "running", "cache", "score"] {
+    let models = serde_json::json!([{"name": "<m>\"1\"", "utilization": 0.25, "score": 0.75}, {"name": "m2", "utilization": null, "score": null}]);
+    assert_eq!(known["models"], models);
+    for key in ["engine", "age_ms", "waiting", "running", "cache", "models", "score"] {
         assert!(unknown[key].is_null(), "{key}");
     }
     assert_eq!(unknown["state"], "unknown");
@@ -64,6 +70,9 @@ fn prometheus_text_is_what_our_own_parser_reads() {
     }
     assert!(samples > 40, "{samples}");
     assert!(text.contains("\",server=\"127.0.0.1:8001\"} 4\n"));
+    let models: Vec<_> =
+        text.lines().filter(|line| line.starts_with("nginx_tblb_model_utilization_ratio{")).collect();
+    assert!(models.len() == 1 && models[0].ends_with(r#",model="<m>\"1\""} 0.25"#), "{models:?}");
     assert!(!text.contains("nginx_tblb_cache_usage_ratio{"), "what is not known has no sample");
 }
 
@@ -71,6 +80,7 @@ fn prometheus_text_is_what_our_own_parser_reads() {
 fn a_page_escapes_names() {
     let page = status("<script>\"&").render(Format::Html);
     assert!(page.contains("&lt;script&gt;&quot;&amp;") && !page.contains("<script>"));
+    assert!(page.contains("<td>&lt;m&gt;&quot;1&quot; 0.25<br>m2</td>"));
 }
 
 #[test]

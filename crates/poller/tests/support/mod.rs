@@ -143,7 +143,7 @@ impl Sink for Recorder {
     fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, when: When) {
         self.polls.lock().unwrap().push(Poll {
             key: target.key,
-            outcome: *outcome,
+            outcome: outcome.clone(),
             took: when.took,
             at: Instant::now(),
         });

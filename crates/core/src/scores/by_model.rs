@@ -1,0 +1,180 @@
+//! Which peers serve which models, and the scores that engines which report by model give themselves.
+
+use super::typical::median;
+use crate::board::Served;
+use crate::config::{Models, Unlisted};
+use crate::model;
+use crate::picker::Known;
+
+/// What the fresh metrics of a group's peers say of models.
+#[derive(Debug, Default)]
+pub(super) struct ByModel {
+    /// Every model of every peer that names any, by key and then by place. It grows to the most that there were.
+    entries: Vec<Entry>,
+    /// One for each peer.
+    listings: Vec<Listing>,
+    /// A peer reports by model.
+    any: bool,
+    /// Every peer that names models reports by model.
+    reliable: bool,
+    /// The peers that name models name different ones.
+    differ: bool,
+    /// All scores are those that engines give themselves, so that a peer without fresh metrics gets a typical one.
+    rated: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Entry {
+    key: u64,
+    place: usize,
+    /// The engine's own score for it.
+    score: Option<f64>,
+}
+
+/// What a peer says of its models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    /// Nothing is known of it now.
+    Unknown,
+    /// Nothing, though its metrics are fresh.
+    Silent,
+    /// It names some, and may serve others.
+    Open,
+    /// It names all.
+    Whole,
+}
+
+/// A request for a model, as the peers' lists have it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked {
+    /// Where the model's entries are; None for a request of which no model is known.
+    range: Option<(usize, usize)>,
+    /// The typical score for it, where a peer without fresh metrics gets one.
+    typical: Option<f64>,
+}
+
+/// What to do with a request for a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A peer serves it, or may.
+    Served,
+    /// No peer does, and the request is refused.
+    Refused,
+    /// No peer says that it does, and the request is passed on as one of which no model is known.
+    Unlisted,
+}
+
+impl ByModel {
+    pub fn with_capacity(n: usize) -> Self {
+        ByModel { entries: Vec::with_capacity(n), listings: Vec::with_capacity(n), ..ByModel::default() }
+    }
+
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.listings.clear();
+        (self.any, self.reliable, self.differ, self.rated) = (false, true, false, false);
+    }
+
+    /// Takes down the next peer: None if its metrics are not fresh, else whether it reports by model, and what it names.
+    /// Its own score without a model is given back, if it reports by model.
+    pub fn push(&mut self, fresh: Option<(bool, Option<Served>)>) -> Option<f64> {
+        let place = self.listings.len();
+        let Some((by_model, served)) = fresh else {
+            self.listings.push(Listing::Unknown);
+            return None;
+        };
+        let Some(served) = served else {
+            self.listings.push(Listing::Silent);
+            return None;
+        };
+        self.listings.push(if served.more { Listing::Open } else { Listing::Whole });
+        self.any |= by_model;
+        self.reliable &= by_model;
+        let score = |utilization: Option<f64>| utilization.map(model::score).filter(|_| by_model);
+        let entries =
+            served.models().map(|(key, utilization)| Entry { key, place, score: score(utilization) });
+        self.entries.extend(entries);
+        by_model.then(|| mean_score(&served)).flatten()
+    }
+
+    /// All peers are taken down. `known` gets the scores that engines gave themselves, by the place of each; where nothing
+    /// else is known of any peer (`alone`), those without fresh metrics get a typical one.
+    pub fn complete(&mut self, known: &mut [Known], alone: bool, sorted: &mut Vec<f64>) {
+        self.entries.sort_unstable_by_key(|entry| (entry.key, entry.place));
+        let naming =
+            self.listings.iter().filter(|listing| matches!(listing, Listing::Open | Listing::Whole)).count();
+        let mut same_key = self.entries.chunk_by(|one, other| one.key == other.key);
+        self.differ = same_key.any(|entries| entries.len() != naming);
+        self.rated = alone && known.iter().any(|known| known.rated);
+        if self.rated {
+            sorted.clear();
+            sorted.extend(known.iter().filter(|known| known.rated).filter_map(|known| known.score));
+            let typical = median(sorted);
+            let unknown = known.iter_mut().filter(|known| !known.fresh);
+            unknown.for_each(|known| (known.score, known.rated) = (typical, true));
+        }
+    }
+
+    /// Whether it matters which model a request asks for: the user says so, an engine reports by model, or the peers that
+    /// name models name different ones.
+    pub fn matter(&self, models: &Models) -> bool {
+        models.on && (models.given || self.any || self.differ)
+    }
+
+    /// What the lists say of a model, by its key; `sorted` is room to compute in.
+    pub fn ask(&self, key: u64, sorted: &mut Vec<f64>) -> Asked {
+        let start = self.entries.partition_point(|entry| entry.key < key);
+        let length = self.entries.get(start..).unwrap_or_default().partition_point(|entry| entry.key == key);
+        let range = (start, start + length);
+        sorted.clear();
+        if self.rated {
+            sorted.extend(self.entries_of(range).iter().filter_map(|entry| entry.score));
+        }
+        Asked { range: Some(range), typical: median(sorted) }
+    }
+
+    /// What is to be done with a request for it.
+    pub fn verdict(&self, asked: &Asked, models: &Models) -> Verdict {
+        let served = asked.range.is_none_or(|range| !self.entries_of(range).is_empty());
+        let all_whole =
+            !self.listings.is_empty() && self.listings.iter().all(|listing| *listing == Listing::Whole);
+        if served || !all_whole {
+            return Verdict::Served;
+        }
+        match models.unlisted {
+            Some(Unlisted::Reject) => Verdict::Refused,
+            // Engines that report by model name all that they serve; of others it is the user who may say so.
+            None if self.reliable => Verdict::Refused,
+            None | Some(Unlisted::Pass) => Verdict::Unlisted,
+        }
+    }
+
+    /// What is known of the peer at a place for such a request; None if it is not to be chosen for it.
+    pub fn known(&self, place: usize, asked: &Asked, known: Known) -> Option<Known> {
+        let Some(range) = asked.range else { return Some(known) };
+        let entries = self.entries_of(range);
+        let found =
+            entries.binary_search_by_key(&place, |entry| entry.place).ok().and_then(|i| entries.get(i));
+        match self.listings.get(place) {
+            Some(Listing::Whole | Listing::Open) if found.is_some_and(|entry| entry.score.is_some()) => {
+                Some(Known { score: found.and_then(|entry| entry.score), ..known })
+            }
+            Some(Listing::Whole) => found.map(|_| known),
+            // It would answer, but perhaps with another model.
+            Some(Listing::Silent) => entries.is_empty().then_some(known),
+            Some(Listing::Open) => Some(known),
+            Some(Listing::Unknown) | None => Some(Known { score: asked.typical.or(known.score), ..known }),
+        }
+    }
+
+    fn entries_of(&self, (start, end): (usize, usize)) -> &[Entry] {
+        self.entries.get(start..end).unwrap_or_default()
+    }
+}
+
+/// The score of an engine that reports by model for a request whose model is not known: by the mean of what it says.
+fn mean_score(served: &Served) -> Option<f64> {
+    let utilizations = || served.models().filter_map(|(_, utilization)| utilization);
+    let count = utilizations().count();
+    (count > 0).then(|| model::score(utilizations().sum::<f64>() / count as f64))
+}
