@@ -5,7 +5,7 @@ use crate::choice::{choose, same_config};
 use crate::conf::{UpstreamConf, upstream_of};
 use crate::peers::Peers;
 use crate::request::Kept;
-use crate::{guard, request, worker};
+use crate::{guard, model, request, response, worker};
 use ngx::ffi::{
     NGX_BUSY, NGX_ERROR, NGX_OK, ngx_conf_t, ngx_http_request_t, ngx_http_upstream_free_round_robin_peer,
     ngx_http_upstream_get_round_robin_peer, ngx_http_upstream_init_round_robin,
@@ -14,7 +14,9 @@ use ngx::ffi::{
 };
 use std::ffi::c_void;
 use std::ptr;
+use tblb_core::model::Name;
 use tblb_core::reason::Reason;
+use tblb_core::scores::Verdict;
 
 /// What nginx hands to our hooks. Round robin's data come first: its functions, and nginx's modules that know of
 /// it, find them there.
@@ -25,6 +27,8 @@ pub struct PeerData {
     conf: *const UpstreamConf,
     /// The tokens that the request's prompt counts for.
     pub prompt: u32,
+    /// The key of the model that the request asks for, where that is known and matters.
+    pub model: Option<u64>,
     kept: Option<&'static Kept>,
 }
 
@@ -56,6 +60,14 @@ unsafe extern "C" fn init_peer(
             return NGX_ERROR as ngx_int_t;
         }
         (*data).prompt = conf.as_ref().map_or(1, |conf| worker::prompt(conf, bytes));
+        (*data).model = match conf.as_ref().and_then(|conf| asked(r, conf)) {
+            None | Some((_, Verdict::Unlisted)) => None,
+            Some((name, Verdict::Served)) => Some(name.key()),
+            Some((name, Verdict::Refused)) => {
+                response::refuse(r, &name);
+                return NGX_ERROR as ngx_int_t;
+            }
+        };
         (*data).conf = conf.map_or(ptr::null(), |conf| ptr::from_ref(conf));
         (*data).kept = request::keep(r);
         (*(*r).upstream).peer.data = data.cast();
@@ -66,6 +78,20 @@ unsafe extern "C" fn init_peer(
         (*(*r).upstream).peer.free = Some(free_peer);
         NGX_OK as ngx_int_t
     })
+}
+
+/// The model that a request asks for, where it is known and matters, and what is to be done with it.
+///
+/// # Safety
+/// `request` is a request of which nginx is initialising the upstream, with this configuration.
+unsafe fn asked(request: *mut ngx_http_request_t, conf: &UpstreamConf) -> Option<(Name, Verdict)> {
+    // Nothing is read of a body where that would change nothing.
+    if !worker::models_matter(conf) {
+        return None;
+    }
+    // SAFETY: as the caller says.
+    let name = unsafe { model::asked(request, conf) }?;
+    Some((name, worker::verdict(conf, name.key())))
 }
 
 unsafe extern "C" fn get_peer(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
@@ -134,9 +160,9 @@ fn get_of(
     }
     let picked = worker::with_group(conf, peers, |group, rng| {
         let chosen = choose(peers, conf, pc, data, group, rng);
-        group.record(conf, data.prompt, chosen.map(|(_, picked)| picked));
-        let (place, picked) = chosen?;
-        Some((group.slot(place), group.scores.get(place).score, picked.reason))
+        group.record(conf, data.prompt, chosen.map(|(_, _, picked)| picked));
+        let (place, score, picked) = chosen?;
+        Some((group.slot(place), score, picked.reason))
     });
     match picked {
         Some(Some((slot, score, reason))) => {
@@ -163,9 +189,11 @@ fn get_single(
     pc: &mut ngx_peer_connection_t,
     data: &mut PeerData,
 ) -> ngx_int_t {
-    let (slot, score) =
-        worker::with_group(conf, peers, |group, _| (group.slot(0), group.scores.get(0).score))
-            .unwrap_or_default();
+    let (slot, score) = worker::with_group(conf, peers, |group, _| {
+        let asked = group.scores.ask(data.model);
+        (group.slot(0), group.scores.get_for(0, &asked).and_then(|known| known.score))
+    })
+    .unwrap_or_default();
     // SAFETY: the data are those of the request. nginx goes on to the backup servers, if there are any.
     let rc = unsafe { ngx_http_upstream_get_round_robin_peer(pc, (&raw mut data.round_robin).cast()) };
     if rc == NGX_OK as ngx_int_t {

@@ -47,7 +47,7 @@ unsafe fn read(kept: &Kept, mut chain: *const ngx_chain_t) {
 ///
 /// # Safety
 /// The buffer is one of nginx that nobody changes meanwhile.
-unsafe fn part(buffer: &ngx_buf_t) -> Result<&[u8], u64> {
+pub unsafe fn part(buffer: &ngx_buf_t) -> Result<&[u8], u64> {
     let in_memory = buffer.temporary() != 0 || buffer.memory() != 0 || buffer.mmap() != 0;
     if !in_memory {
         return Err(u64::try_from(buffer.file_last - buffer.file_pos).unwrap_or(0));

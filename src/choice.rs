@@ -8,6 +8,7 @@ use crate::peers::{Guard, Peers, available};
 use ngx::ffi::{ngx_http_upstream_rr_peer_t, ngx_int_t, ngx_peer_connection_t};
 use tblb_core::picker::{self, Candidate, Picked};
 use tblb_core::reason::Reason;
+use tblb_core::scores::Asked;
 
 /// A peer that may be picked, and where it stands in the list.
 #[derive(Clone, Copy)]
@@ -17,7 +18,7 @@ pub struct Choice {
 }
 
 /// Under the list's lock: finds who may be picked, picks, and takes it as least_conn does. Allocates nothing and
-/// calls nothing that could panic. The place of the peer in the list, and how it was picked.
+/// calls nothing that could panic. The place of the peer in the list, its score, and how it was picked.
 pub fn choose(
     peers: Peers,
     conf: &UpstreamConf,
@@ -25,17 +26,20 @@ pub fn choose(
     data: &mut PeerData,
     group: &mut Group,
     rng: &mut fastrand::Rng,
-) -> Option<(usize, Picked)> {
+) -> Option<(usize, Option<f64>, Picked)> {
     let now = clock::seconds();
+    let asked = group.scores.ask(data.model);
     let mut locked = peers.write();
     if !same_config(peers, data) {
         return None;
     }
-    if let Some(found) = sticky(&mut locked, pc, data, now) {
+    let stuck = sticky(&mut locked, pc, data, now)
+        .and_then(|found| Some((found, group.scores.get_for(found.place, &asked)?.score)));
+    if let Some((found, score)) = stuck {
         take(found, pc, data, now);
-        return Some((found.place, Picked { index: 0, reason: Reason::LeastConn }));
+        return Some((found.place, score, Picked { index: 0, reason: Reason::LeastConn }));
     }
-    gather(&mut locked, data, group, now);
+    gather(&mut locked, data, group, &asked, now);
     group.note(rng);
     let picked = picker::pick(&conf.block, data.prompt, &mut group.candidates, rng)?;
     for (candidate, choice) in group.candidates.iter().zip(&group.choices) {
@@ -45,12 +49,13 @@ pub fn choose(
         peer.effective_weight = candidate.effective_weight as ngx_int_t;
     }
     let choice = *group.choices.get(picked.index)?;
+    let score = group.candidates.get(picked.index).and_then(|candidate| candidate.known.score);
     take(choice, pc, data, now);
-    Some((choice.place, picked))
+    Some((choice.place, score, picked))
 }
 
 /// Fills the group's candidates with the peers that may be picked.
-fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, now: libc::time_t) {
+fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, asked: &Asked, now: libc::time_t) {
     group.candidates.clear();
     group.choices.clear();
     for (place, peer) in locked.iter().enumerate() {
@@ -60,12 +65,13 @@ fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, now: libc::tim
         if !room || tried(data, place) || !available(peer, now) {
             continue;
         }
+        let Some(known) = group.scores.get_for(place, asked) else { continue };
         group.candidates.push(Candidate {
             conns: peer.conns as u64,
             weight: peer.weight as i64,
             effective_weight: peer.effective_weight as i64,
             current_weight: peer.current_weight as i64,
-            known: group.scores.get(place),
+            known,
         });
         group.choices.push(Choice { peer, place });
     }

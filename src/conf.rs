@@ -5,6 +5,7 @@ use crate::{context_index, guard, log, tag};
 use ngx::ffi::{
     ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_http_request_t,
     ngx_http_upstream_srv_conf_t, ngx_open_file_t, ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
+    ngx_uint_t,
 };
 use std::ffi::c_void;
 use std::ptr;
@@ -43,6 +44,8 @@ pub struct UpstreamConf {
     pub credentials: Option<Credentials>,
     /// The file of `tblb_record`, null without it; nginx opens it when the configuration is whole.
     pub record: *mut ngx_open_file_t,
+    /// nginx's number of the variable of `tblb_model`, None without one.
+    pub model_variable: Option<ngx_uint_t>,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
     /// nginx's configuration of the block.

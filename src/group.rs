@@ -6,6 +6,7 @@ use crate::peers::{self, Copied, Peers};
 use crate::recorder::Recorder;
 use crate::{clock, guard};
 use tblb_core::board::Board;
+use tblb_core::config::Block;
 use tblb_core::picker::{Candidate, Picked};
 use tblb_core::scores::{Freshness, Scores};
 
@@ -29,6 +30,10 @@ pub struct Group {
     /// Writes picks down, where that is wanted.
     recorder: Option<Recorder>,
 }
+
+/// Brings scores up to date: [`Scores::refresh`] all that a pick needs, [`Scores::follow_metrics`] what metrics alone
+/// tell, models among it, which costs next to nothing where they are the same as before.
+type Refresh = fn(&mut Scores, &Block, &Board, usize, &[Option<u32>], Freshness);
 
 impl Group {
     /// A group of the upstream's primary servers or of its backup ones, which has seen none of them yet.
@@ -89,13 +94,13 @@ impl Group {
         self.changes += 1;
     }
 
-    /// Brings slots and scores up to date.
-    pub fn refresh(&mut self, upstream: &UpstreamConf, list: Peers, board: Option<&Board>) {
+    /// Brings slots up to date, and of the scores what `refresh` does.
+    pub fn refresh(&mut self, upstream: &UpstreamConf, list: Peers, board: Option<&Board>, refresh: Refresh) {
         let now = clock::now_ms();
         self.follow(upstream, list, board, now);
         let Some(board) = board else { return };
         let at = Freshness { now, stale: upstream.block.stale_ms() };
-        self.scores.refresh(&upstream.block, board, upstream.number, &self.slots, at);
+        refresh(&mut self.scores, &upstream.block, board, upstream.number, &self.slots, at);
     }
 
     /// Keeps the candidates as they are before a pick, if picks are written down. Allocates nothing.

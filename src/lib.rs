@@ -10,6 +10,8 @@
 //! | `peers` | nginx's lists of peers: the one place that walks them |
 //! | `request` | what is kept of a request: its tries, and how each went |
 //! | `told` | what is to be said of its tries |
+//! | `model` | the model that a request asks for |
+//! | `response` | responses of our own |
 //! | `body` | the filter that sees the bodies of answers |
 //! | `zone` | the shared zone: the one place that casts it to a board |
 //! | `worker` | a worker process: its groups of peers, its tries, its timer |
@@ -30,10 +32,12 @@ mod group;
 mod guard;
 mod log;
 mod method;
+mod model;
 mod peers;
 mod polling;
 mod recorder;
 mod request;
+mod response;
 mod status;
 mod told;
 mod variables;

@@ -70,12 +70,12 @@ impl Sink for BoardSink {
         self.board.lease().renew(self.holder(), clock::now_ms())
     }
 
-    fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, when: When) {
+    fn publish(&self, target: &Target, reading: &Result<Reading, Fault>, when: When) {
         // A process that was stopped for long may have lost the lease during the poll.
         if self.board.lease().holder() != Some(self.holder()) {
             return;
         }
-        let result = match outcome {
+        let result = match reading {
             Ok(reading) => {
                 reading.engine.index().map(|engine| (engine, reading.load)).ok_or(Fault::NoSeries.index())
             }
@@ -83,7 +83,8 @@ impl Sink for BoardSink {
         };
         let at = clock::now_ms().saturating_sub(when.ended.elapsed().as_millis() as u64);
         let outcome = Outcome { at, took: when.took.as_micros() as u64, result };
-        self.board.publish(target.slot as usize, &outcome);
+        let models = reading.as_ref().ok().and_then(|reading| reading.models.as_ref());
+        self.board.publish_with(target.slot as usize, &outcome, models);
     }
 
     fn changed(&self, target: &Target, _from: Option<State>, state: State) {

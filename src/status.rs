@@ -3,13 +3,12 @@
 use crate::conf::location_of;
 use crate::group::Group;
 use crate::peers::{self, Copied};
+use crate::response::send;
 use crate::{clock, guard, worker};
 use ngx::ffi::{
-    NGX_ERROR, NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_NOT_ALLOWED,
-    NGX_HTTP_OK, NGX_OK, ngx_buf_t, ngx_chain_t, ngx_create_temp_buf, ngx_http_discard_request_body,
-    ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_int_t, ngx_str_t, ngx_uint_t,
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_NOT_ALLOWED, NGX_HTTP_OK, NGX_OK,
+    ngx_http_discard_request_body, ngx_http_request_t, ngx_int_t, ngx_uint_t,
 };
-use std::ptr;
 use tblb_core::board::Board;
 use tblb_core::status::{Format, Peer, Poller, Server, Status, Upstream};
 
@@ -39,7 +38,7 @@ unsafe fn respond(r: &mut ngx_http_request_t) -> ngx_int_t {
     }
     let body = status().render(format);
     // SAFETY: as the caller says.
-    unsafe { send(r, format.content_type(), body.as_bytes()) }
+    unsafe { send(r, NGX_HTTP_OK, format.content_type(), body.as_bytes()) }
 }
 
 /// The value of a header of the request; the name in small letters.
@@ -51,44 +50,6 @@ unsafe fn header<'a>(r: &'a ngx_http_request_t, name: &[u8]) -> Option<&'a [u8]>
     unsafe {
         let mut headers = ngx::http::list_iterator(&r.headers_in.headers);
         headers.find(|(key, _)| key.as_bytes().eq_ignore_ascii_case(name)).map(|(_, value)| value.as_bytes())
-    }
-}
-
-/// Sends a body with status 200.
-///
-/// # Safety
-/// `r` is a request that nginx handles, of which nothing has been sent.
-unsafe fn send(r: &mut ngx_http_request_t, content_type: &'static str, body: &[u8]) -> ngx_int_t {
-    r.headers_out.status = NGX_HTTP_OK as ngx_uint_t;
-    r.headers_out.content_length_n = body.len() as i64;
-    r.headers_out.content_type =
-        ngx_str_t { len: content_type.len(), data: content_type.as_ptr().cast_mut() };
-    r.headers_out.content_type_len = content_type.len();
-    // SAFETY: as the caller says; the buffer is as long as the body and in the request's pool. A chain on the
-    // stack does: nginx copies the links that it keeps.
-    unsafe {
-        let rc = ngx_http_send_header(r);
-        if rc == NGX_ERROR as ngx_int_t || rc > NGX_OK as ngx_int_t || r.header_only() != 0 {
-            return rc;
-        }
-        let Some(buffer) = ngx_create_temp_buf(r.pool, body.len().max(1)).as_mut() else {
-            return NGX_ERROR as ngx_int_t;
-        };
-        fill(buffer, body);
-        buffer.set_last_buf(u32::from(ptr::eq(r, r.main)));
-        buffer.set_last_in_chain(1);
-        let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
-        ngx_http_output_filter(r, &mut chain)
-    }
-}
-
-/// # Safety
-/// The buffer has room for the body.
-unsafe fn fill(buffer: &mut ngx_buf_t, body: &[u8]) {
-    // SAFETY: as the caller says, and the two are apart.
-    unsafe {
-        ptr::copy_nonoverlapping(body.as_ptr(), buffer.pos, body.len());
-        buffer.last = buffer.pos.add(body.len());
     }
 }
 

@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr;
 use tblb_core::board::{Board, Row};
+use tblb_core::scores::{Scores, Verdict};
 use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
 
 /// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
@@ -188,7 +189,7 @@ impl Worker {
         let mut copied = Vec::new();
         for (upstream, groups) in main.upstreams().zip(&mut self.groups) {
             for (index, (list, group)) in zone::lists(upstream).zip(groups).enumerate() {
-                group.refresh(upstream, list, self.board.as_ref());
+                group.refresh(upstream, list, self.board.as_ref(), Scores::refresh);
                 peers::copy(list, clock::seconds(), &mut copied);
                 f(upstream, self.board.as_ref(), &copied, group, index > 0);
             }
@@ -217,8 +218,43 @@ pub fn with_group<T>(
         if let (Some(board), Some(row)) = (worker.board, worker.row) {
             worker.tries.sweep(Ledger { board, row }, clock::now_us());
         }
-        group.refresh(upstream, list, worker.board.as_ref());
+        group.refresh(upstream, list, worker.board.as_ref(), Scores::refresh);
         Some(f(group, &mut worker.rng))
+    })?
+}
+
+/// Whether it matters which model a request to an upstream asks for.
+pub fn models_matter(upstream: &UpstreamConf) -> bool {
+    let matter = |group: &Group| group.scores.models_matter(&upstream.block);
+    each_group_of(upstream, |group, _| matter(group)).is_some_and(|groups| groups.contains(&true))
+}
+
+/// What is to be done with a request to an upstream for a model, by its key: it is refused only if neither the primary
+/// servers nor the backup ones have it.
+pub fn verdict(upstream: &UpstreamConf, model: u64) -> Verdict {
+    let verdict = |group: &mut Group| {
+        let asked = group.scores.ask(Some(model));
+        group.scores.verdict(&asked, &upstream.block)
+    };
+    let [primary, backup] =
+        each_group_of(upstream, |group, there| if there { verdict(group) } else { Verdict::Refused })
+            .unwrap_or([Verdict::Served; 2]);
+    if [primary, backup].contains(&Verdict::Served) { Verdict::Served } else { primary }
+}
+
+/// Runs `f` with both groups of an upstream, their metrics brought up to date, and whether there are such servers; None if the worker
+/// never began.
+fn each_group_of<T>(upstream: &UpstreamConf, mut f: impl FnMut(&mut Group, bool) -> T) -> Option<[T; 2]> {
+    with(|worker| {
+        let mut lists = zone::lists(upstream);
+        let groups = worker.groups.get_mut(upstream.number)?;
+        Some(groups.each_mut().map(|group| {
+            let list = lists.next();
+            if let Some(list) = list {
+                group.refresh(upstream, list, worker.board.as_ref(), Scores::follow_metrics);
+            }
+            f(group, list.is_some())
+        }))
     })?
 }
 

@@ -68,6 +68,7 @@ fn json() {
         "engine",
         "failures",
         "in_flight",
+        "models",
         "picks",
         "polls",
         "running",
