@@ -15,27 +15,31 @@ const TITLE: &str = "# Through nginx in real time
 `make live` wrote this page: the two published pools as mock engines behind a real nginx, and the same in the simulator.
 ";
 
-const METHOD: &str = "## How it was measured
+/// How it is measured; lines are broken when the page is.
+const METHOD: &str = "\
+## How it was measured
 
-Engines are processes that imitate the pool's nodes, in real time where the speed is 1; else they run so many times as
-fast, and all times are given in theirs. Each policy has an nginx and engines of its own. All policies of a point play at
-the same time, so whatever else the machine does hits all alike, and one point of each pool plays at a time. Clients send
-the next request when their last one is done: the same requests under all policies, those of the simulator's seed,
-streamed, with ShareGPT's lengths. In the homogeneous pool 50 requests are kept at each of two engines directly.
+Engines are processes that imitate the pool's nodes, in real time where the speed is 1; else they run so \
+many times as fast, and all times are given in theirs. Each policy has an nginx and engines of its own. \
+All policies of a point play at the same time, so whatever else the machine does hits all alike, and one \
+point of each pool plays at a time. Clients send the next request when their last one is done: the same \
+requests under all policies, those of the simulator's seed, streamed, with ShareGPT's lengths. In the \
+homogeneous pool 50 requests are kept at each of two engines directly.
 
-The load begins 10 s after engines, direct requests and polls. The requests of the warm-up are not measured, so that
-queues and what a policy learns are in their stride. How many requests follow each other in these times is what the
-simulator expects under the first policy, and a point plays until the last one is answered. TTFT is the time to the first
-byte of the body, TPOT (last − first token)/(tokens − 1).
+The load begins 10 s after engines, direct requests and polls. The requests of the warm-up are not \
+measured, so that queues and what a policy learns are in their stride. How many requests follow each other \
+in these times is what the simulator expects under the first policy, and a point plays until the last one \
+is answered. TTFT is the time to the first byte of the body, TPOT (last − first token)/(tokens − 1).
 
-The first policy is given in ms, the others in per cent against it, with 95 % intervals: live by a jackknife over ten
-groups of requests that follow each other, paired between the policies; of the simulator by Student's t over its seeds,
-of runs as long as the live one. The same direction is \"yes\" where both differences have one sign, \"within noise\"
-where they do not but are no further apart than the root of the sum of their squared intervals, else \"no\". The P99 of
-one live run is a rough number, and so is its interval.
+The first policy is given in ms, the others in per cent against it, with 95 % intervals: live by a \
+jackknife over ten groups of requests that follow each other, paired between the policies; of the \
+simulator by Student's t over its seeds, of runs as long as the live one. The same direction is \"yes\" \
+where both differences have one sign, \"within noise\" where they do not but are no further apart than the \
+root of the sum of their squared intervals, else \"no\". The P99 of one live run is a rough number, and so \
+is its interval.
 
-The simulator has no network, no nginx and no late clients in its times, so they are a little below those seen live. Its
-prompts have about four bytes a token, scattering by 20 %; those here have four.
+The simulator has no network, no nginx and no late clients in its times, so they are a little below those \
+seen live. Its prompts have about four bytes a token, scattering by 20 %; those here have four.
 ";
 
 /// What stands below the table on the machine.
