@@ -21,7 +21,8 @@ mod word {
     pub const TPOT: usize = 0;
     pub const PREFILL: usize = TPOT + AVERAGE;
     pub const GAP: usize = PREFILL + AVERAGE;
-    pub const BYTE_AT: usize = GAP + AVERAGE;
+    pub const PIECES: usize = GAP + AVERAGE;
+    pub const BYTE_AT: usize = PIECES + AVERAGE;
     pub const END: usize = BYTE_AT + 1;
 }
 
@@ -47,22 +48,23 @@ impl<'a> Learned<'a> {
         self.average(word::PREFILL)
     }
 
-    /// Time in ms from one byte of any answer to the next.
+    /// Time in ms from one byte of any answer to the next, while answers are coming.
     pub fn gap(&self) -> Average<'a> {
         self.average(word::GAP)
     }
 
-    /// A byte came, or the first request after a pause went out, at `now` (ms).
-    pub fn hear(&self, now: u64) {
-        self.0[word::BYTE_AT].store(now, Relaxed);
+    /// In how many pieces answers come: 1 for an answer in one piece, 2 for a stream.
+    pub fn pieces(&self) -> Average<'a> {
+        self.average(word::PIECES)
     }
 
-    /// A byte came at `now` (ms); learns the gap since the one before. Bytes within one millisecond are one.
-    pub fn hear_byte(&self, now: u64) {
+    /// A byte came at `now` (ms). `coming` says whether answers were coming before it: then the gap since the last one
+    /// teaches how long gaps are. Bytes within one millisecond are one.
+    pub fn hear(&self, now: u64, coming: bool) {
         let before = self.heard_at();
         if now > before {
-            self.hear(now);
-            if before > 0 {
+            self.0[word::BYTE_AT].store(now, Relaxed);
+            if coming && before > 0 {
                 self.gap().learn((now - before) as f64);
             }
         }
@@ -134,8 +136,8 @@ mod tests {
     fn gaps_are_learnt_from_byte_to_byte() {
         let words = words();
         let learned = Learned::new(&words);
-        learned.hear(1000);
-        [1020, 1020, 1040, 1060].iter().for_each(|ms| learned.hear_byte(*ms));
+        learned.hear(1000, false);
+        [1020, 1020, 1040, 1060].iter().for_each(|ms| learned.hear(*ms, true));
         assert_eq!((learned.gap().get(), learned.gap().count(), learned.heard_at()), (Some(20.0), 3, 1060));
     }
 

@@ -9,40 +9,54 @@ use std::sync::atomic::{
 /// Words before the counts: the process id, and padding to a cache line.
 pub(super) const HEADER: usize = 8;
 
-/// The low bits of a count hold prompt tokens, up to 2^40 of them; those above hold requests. One word for both makes
-/// each reading of a peer one load, and both numbers of one moment.
-const PREFILL_BITS: u32 = 40;
-const PREFILL_MASK: u64 = (1 << PREFILL_BITS) - 1;
+/// A count holds prompt tokens in its low bits, then streams, then requests: one word for all makes each reading of a
+/// peer one load, and all numbers of one moment. A worker has fewer requests than ports, so that 16 bits do for those.
+const PREFILL_BITS: u32 = 32;
+const REQUEST_BITS: u32 = 16;
 
 /// Requests at a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InFlight {
     /// Requests that have not ended.
     pub active: u64,
-    /// The prompt tokens of those among them that have sent nothing yet.
+    /// Those among them of whose answers something has come.
+    pub streams: u64,
+    /// The prompt tokens of the others.
     pub prefill: u64,
 }
 
 impl InFlight {
     /// One request whose prompt has so many tokens.
     pub fn one(prompt: u32) -> Self {
-        InFlight { active: 1, prefill: u64::from(prompt) }
+        InFlight { active: 1, streams: 0, prefill: u64::from(prompt) }
     }
 
     fn of(word: u64) -> Self {
-        InFlight { active: word >> PREFILL_BITS, prefill: word & PREFILL_MASK }
+        InFlight {
+            active: word >> (PREFILL_BITS + REQUEST_BITS),
+            streams: (word >> PREFILL_BITS) & most(REQUEST_BITS),
+            prefill: word & most(PREFILL_BITS),
+        }
     }
 
     fn word(self) -> u64 {
-        self.active.min(u64::MAX >> PREFILL_BITS) << PREFILL_BITS | self.prefill.min(PREFILL_MASK)
+        let active = self.active.min(most(REQUEST_BITS)) << (PREFILL_BITS + REQUEST_BITS);
+        let streams = self.streams.min(most(REQUEST_BITS)) << PREFILL_BITS;
+        active | streams | self.prefill.min(most(PREFILL_BITS))
     }
 
     fn less(self, other: Self) -> Self {
         InFlight {
             active: self.active.saturating_sub(other.active),
+            streams: self.streams.saturating_sub(other.streams),
             prefill: self.prefill.saturating_sub(other.prefill),
         }
     }
+}
+
+/// The largest number of so many bits.
+const fn most(bits: u32) -> u64 {
+    (1 << bits) - 1
 }
 
 impl Add for InFlight {
@@ -51,13 +65,14 @@ impl Add for InFlight {
     fn add(self, other: Self) -> Self {
         InFlight {
             active: self.active.saturating_add(other.active),
+            streams: self.streams.saturating_add(other.streams),
             prefill: self.prefill.saturating_add(other.prefill),
         }
     }
 }
 
-/// Requests at a peer in one word, as rows have them. Words of many workers are added up as they are: it would take 2^40
-/// prompt tokens at one peer for a sum to run over.
+/// Requests at a peer in one word, as rows have them. Words of many workers are added up as they are: it would take 2^32
+/// prompt tokens or 65,536 requests at one peer for a sum to run over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Packed(u64);
 

@@ -58,6 +58,8 @@ pub enum Standing {
     /// Nothing speaks against it.
     #[default]
     Ready,
+    /// It owes bytes of answers for too long: it may hang.
+    Suspect,
     /// It is over a limit of `tblb_limit`.
     Over,
     /// Its engine says that it serves no requests now (see [`crate::load::Load::closed`]).
@@ -103,7 +105,7 @@ pub fn pick(
     }
     let standing = candidates.iter().map(|c| c.known.standing).min()?;
     let all_are = match standing {
-        Standing::Ready => None,
+        Standing::Ready | Standing::Suspect => None,
         Standing::Over => Some(Reason::Limit),
         Standing::Closed => Some(Reason::LeastConn),
     };

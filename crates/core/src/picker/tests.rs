@@ -140,23 +140,24 @@ fn without_a_score_above_zero_it_is_least_conn() {
 }
 
 prop_compose! {
-    fn any_work()(prefill in prop::num::f64::ANY, active in prop::num::f64::ANY, tpot in prop::num::f64::ANY) -> Work {
-        Work { prefill, active, tpot }
+    fn any_work()(prefill in prop::num::f64::ANY, active in prop::num::f64::ANY, background in prop::num::f64::ANY,
+                  tpot in prop::num::f64::ANY) -> Work {
+        Work { prefill, active, background, tpot }
     }
 }
 
 prop_compose! {
     fn any_candidate()(conns: u64, weight: i64, effective_weight: i64, current_weight: i64,
-                       score in prop::option::of(prop::num::f64::ANY), fresh: bool, standing in 0..3usize,
+                       score in prop::option::of(prop::num::f64::ANY), fresh: bool, standing in 0..4usize,
                        work in prop::option::of(any_work())) -> Candidate {
-        let standing = [Standing::Ready, Standing::Over, Standing::Closed][standing];
+        let standing = [Standing::Ready, Standing::Suspect, Standing::Over, Standing::Closed][standing];
         Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing, work, ..Known::default() } }
     }
 }
 
 /// What [`any_candidate`] may hold that no shell gives: JSON has no such numbers.
 fn is_finite(candidate: &Candidate) -> bool {
-    let work = candidate.known.work.map_or([0.0; 3], |work| [work.prefill, work.active, work.tpot]);
+    let work = candidate.known.work.map_or([0.0; 4], |w| [w.prefill, w.active, w.background, w.tpot]);
     candidate.known.score.into_iter().chain(work).all(f64::is_finite)
 }
 

@@ -107,7 +107,7 @@ impl Scores {
     ) {
         self.follow_metrics(block, board, upstream, slots, at);
         if matches!(block.balance.algorithm.rule, Rule::LeastWork) {
-            self.follow_work(board, slots);
+            self.follow_work(board, slots, at.now);
         }
     }
 

@@ -2,6 +2,7 @@ use super::*;
 use crate::board::{InFlight, Outcome, Shape};
 use crate::engine::Engine;
 use crate::model::{Models, key};
+use crate::picker::Standing;
 use std::sync::atomic::AtomicU64;
 
 struct Pool {
@@ -280,4 +281,50 @@ fn among_other_engines_one_that_reports_by_model_keeps_its_own_score() {
     let got = pool.scores(&mut scores, "s1 waiting=0 cache=1", 200);
     assert_eq!(got, [Some(0.8), Some(0.75), Some(0.8)], "the last is as the first is");
     assert_eq!([0, 1, 2].map(|i| scores.get(i).rated), [false, true, false]);
+/// What is known for `least_work` at a time.
+fn known(pool: &Pool, scores: &mut Scores, now: u64) -> Vec<crate::picker::Known> {
+    pool.scores(scores, "least_work", now);
+    (0..pool.slots.len()).map(|i| scores.get(i)).collect()
+}
+
+#[test]
+fn a_peer_whose_answers_stop_coming_is_suspect_until_they_come_again() {
+    let pool = Pool::new(2);
+    let board = Board::open(&pool.words).unwrap();
+    let (mut scores, row) = (Scores::with_capacity(2), board.row(0).unwrap());
+    row.begin(1);
+    let slot = pool.slots[0].unwrap() as usize;
+    let learned = board.slot(slot).unwrap().learned();
+    learned.hear(1000, false);
+    let standings = |scores: &mut Scores, now| {
+        known(&pool, scores, now).iter().map(|known| known.standing).collect::<Vec<_>>()
+    };
+    row.enter(slot, InFlight::one(100));
+    assert_eq!(standings(&mut scores, 60_000), [Standing::Ready; 2], "none was coming");
+    row.enter(slot, InFlight { streams: 1, ..InFlight::default() });
+    assert_eq!(standings(&mut scores, 2000), [Standing::Ready; 2]);
+    assert_eq!(standings(&mut scores, 2001), [Standing::Suspect, Standing::Ready]);
+    learned.hear(2010, true);
+    assert_eq!(standings(&mut scores, 2500), [Standing::Ready; 2]);
+    // The gap of 1010 ms that it has shown: twenty of those are too long.
+    assert_eq!(standings(&mut scores, 20_000), [Standing::Ready; 2]);
+    assert_eq!(standings(&mut scores, 22_211), [Standing::Suspect, Standing::Ready]);
+}
+
+#[test]
+fn work_is_what_all_workers_have_in_flight_and_what_was_learnt() {
+    let pool = Pool::new(3);
+    let board = Board::open(&pool.words).unwrap();
+    let (mut scores, row) = (Scores::with_capacity(3), board.row(0).unwrap());
+    row.begin(1);
+    let slot = |peer: usize| pool.slots[peer].unwrap() as usize;
+    row.enter(slot(0), InFlight::one(100));
+    row.enter(slot(0), InFlight::one(40));
+    board.slot(slot(0)).unwrap().learned().tpot().learn(20_000.0);
+    board.slot(slot(1)).unwrap().learned().tpot().learn(15_000.0);
+    pool.report_load(0, 100, Load { running: Some(7.0), ..Load::default() });
+    let works: Vec<_> = known(&pool, &mut scores, 200).iter().map(|known| known.work.unwrap()).collect();
+    assert_eq!((works[0].prefill, works[0].active, works[0].background), (140.0, 2.0, 5.0));
+    assert_eq!([works[0].tpot, works[1].tpot], [20_000.0, 15_000.0]);
+    assert_eq!(works[2].tpot, 15_000.0, "who has taught nothing is taken for the fastest");
 }

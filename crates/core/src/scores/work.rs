@@ -1,30 +1,50 @@
-//! What the peers of a group have to do.
+//! What the peers of a group have to do, and which of them may hang.
 
 use super::Scores;
 use crate::algorithm::Work;
-use crate::board::{Board, InFlight};
+use crate::board::{Board, InFlight, Learned};
+use crate::picker::Standing;
+
+/// A peer whose answers are coming is silent for too long after so many of its usual gaps, and not before so many ms: an
+/// engine that computes a long prompt sends nothing for half a second.
+const GAPS: f64 = 20.0;
+const SILENCE_MS: f64 = 1000.0;
 
 impl Scores {
-    /// Adds up what is in flight at each peer and reads how fast it is. A peer that has taught nothing yet is taken to be
-    /// as fast as the fastest, so that it gets requests to teach by; what it gets is bounded by what it then has in
-    /// flight.
-    pub(super) fn follow_work(&mut self, board: &Board, slots: &[Option<u32>]) {
+    /// Adds up what is in flight at each peer and reads how fast it is, at `now` (ms). A peer that has taught nothing yet
+    /// is taken to be as fast as the fastest, so that it gets requests to teach by; what it gets is bounded by what it
+    /// then has in flight.
+    pub(super) fn follow_work(&mut self, board: &Board, slots: &[Option<u32>], now: u64) {
         board.all_in_flight(slots, &mut self.in_flight);
-        let learned = |slot: &Option<u32>| board.slot((*slot)? as usize)?.learned().tpot().get();
+        let learned = |slot: &Option<u32>| Some(board.slot((*slot)? as usize)?.learned());
         self.values.clear();
         // Each is read once: they stand far apart. A time is above 0.
-        self.values.extend(slots.iter().map(|slot| learned(slot).unwrap_or(0.0)));
+        let tpot = |slot| learned(slot).and_then(|learned| learned.tpot().get()).unwrap_or(0.0);
+        self.values.extend(slots.iter().map(tpot));
         let known = self.values.iter().copied().filter(|tpot| *tpot > 0.0);
         let fastest = known.reduce(f64::min).unwrap_or(1.0);
         let peers =
             self.known.iter_mut().zip(slots).zip(&self.background).zip(&self.in_flight).zip(&self.values);
         for ((((known, slot), background), own), tpot) in peers {
             let own = InFlight::from(*own);
+            let silent = own.streams > 0 && learned(slot).is_some_and(|learned| is_silent(&learned, now));
+            known.standing = match known.standing {
+                Standing::Ready | Standing::Suspect if silent => Standing::Suspect,
+                Standing::Suspect => Standing::Ready,
+                other => other,
+            };
             known.work = slot.map(|_| Work {
                 prefill: own.prefill as f64,
-                active: own.active as f64 + background.unwrap_or(0.0),
+                active: own.active as f64,
+                background: background.unwrap_or(0.0),
                 tpot: if *tpot > 0.0 { *tpot } else { fastest },
             });
         }
     }
+}
+
+/// Whether nothing has come from a peer for too long though answers were coming.
+fn is_silent(learned: &Learned, now: u64) -> bool {
+    let silence = now.saturating_sub(learned.heard_at()) as f64;
+    silence > SILENCE_MS && silence > GAPS * learned.gap().get().unwrap_or(0.0)
 }

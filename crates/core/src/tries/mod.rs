@@ -13,9 +13,13 @@ use crate::board::{Board, InFlight, Row, Slot};
 /// How often the tries are looked through for prompts that must be computed by now, in µs.
 const SWEEP_US: u64 = 50_000;
 
-/// A prompt is taken to be computed when so many times the predicted time to its first token has passed without a byte:
-/// an answer in one piece shows no first token, and its prompt would weigh on the node until its last.
-const LATE: f64 = 2.0;
+/// Where answers come in one piece, a prompt is taken to be computed when so many times the predicted time to its first
+/// token has passed: such an answer shows no first token, and its prompt would weigh on the node until its last.
+const LATE: f64 = 4.0;
+
+/// The average number of pieces (1 to 2) from which on answers are taken to be streams, so that a first byte that does
+/// not come says that the prompt is not computed.
+const STREAMS: f64 = 1.95;
 
 /// The time to the first token for each token before it, as a part of the time per output token, while nothing is known
 /// of the former: a step of some 20 ms computes one token of each answer or some hundreds of a prompt.
@@ -65,6 +69,8 @@ struct Try {
     slot: u32,
     /// Tokens of the prompt that the row still holds.
     prefill: u32,
+    /// Whether something of its answer has come.
+    speaks: bool,
     /// Tokens that stood before its first one when it was picked.
     tokens: f64,
     picked_at: u64,
@@ -97,11 +103,10 @@ impl Tries {
         let mut computed_at = u64::MAX;
         if let Some(known) = at.board.slot(slot as usize) {
             known.count_pick();
-            if before.active == 0 {
-                known.learned().hear(now / 1000);
+            if known.learned().pieces().get().is_some_and(|pieces| pieces < STREAMS) {
+                let late = first_token(&known, tokens).map(|us| (LATE * us) as u64);
+                computed_at = late.map_or(u64::MAX, |late| now.saturating_add(late));
             }
-            computed_at =
-                first_token(&known, tokens).map_or(u64::MAX, |us| now.saturating_add((LATE * us) as u64));
         }
         let one = self.tries.get_mut(index as usize)?;
         *one = Try {
@@ -109,6 +114,7 @@ impl Tries {
             live: true,
             slot,
             prefill: prompt,
+            speaks: false,
             tokens,
             picked_at: now,
             computed_at,
@@ -131,6 +137,7 @@ impl Tries {
             live: false,
             slot: 0,
             prefill: 0,
+            speaks: false,
             tokens: 0.0,
             picked_at: 0,
             computed_at: 0,
@@ -163,7 +170,10 @@ impl Tries {
     pub fn end(&mut self, at: Ledger, id: Id, ending: Ending) {
         let Some(one) = self.get(id) else { return };
         one.live = false;
-        at.row.leave(one.slot as usize, InFlight::one(one.prefill));
+        at.row.leave(
+            one.slot as usize,
+            InFlight { streams: u64::from(one.speaks), ..InFlight::one(one.prefill) },
+        );
         if let Some(slot) = at.slot(one) {
             match ending {
                 Ending::Completed => {
@@ -203,17 +213,25 @@ impl Tries {
 impl Try {
     /// Its prompt is computed.
     fn computed(&mut self, at: Ledger) {
-        at.row.leave(self.slot as usize, InFlight { active: 0, prefill: u64::from(self.prefill) });
+        let prefill = InFlight { prefill: u64::from(self.prefill), ..InFlight::default() };
+        at.row.leave(self.slot as usize, prefill);
         self.prefill = 0;
         self.computed_at = u64::MAX;
     }
 
+    /// Something came, at `now` (µs); a header is nothing yet.
     fn heard(&mut self, at: Ledger, now: u64) {
-        if self.prefill > 0 && self.answer.first_at().is_some() {
+        if self.answer.first_at().is_none() {
+            return;
+        }
+        let coming = at.row.in_flight(self.slot as usize).streams > 0;
+        if !self.speaks {
+            self.speaks = true;
             self.computed(at);
+            at.row.enter(self.slot as usize, InFlight { streams: 1, ..InFlight::default() });
         }
         if let Some(slot) = at.slot(self) {
-            slot.learned().hear_byte(now / 1000);
+            slot.learned().hear(now / 1000, coming);
         }
     }
 
@@ -222,6 +240,7 @@ impl Try {
         let (answer, learned) = (&self.answer, slot.learned());
         let Some(first_at) = answer.first_at() else { return };
         let tokens = answer.tokens();
+        learned.pieces().learn(if answer.is_stream() { 2.0 } else { 1.0 });
         if answer.is_stream() {
             learned.prefill().learn(first_at.saturating_sub(self.picked_at) as f64 / self.tokens);
             if tokens >= ENOUGH_TOKENS {

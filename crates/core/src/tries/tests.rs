@@ -26,7 +26,7 @@ impl Zone {
     }
 
     fn in_flight(&self) -> (u64, u64) {
-        let InFlight { active, prefill } = self.ledger().board.in_flight(0);
+        let InFlight { active, prefill, .. } = self.ledger().board.in_flight(0);
         (active, prefill)
     }
 }
@@ -78,11 +78,12 @@ fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
     zone.slot().learned().prefill().learn(100.0);
+    zone.slot().learned().pieces().learn(1.5);
     let id = tries.begin(at, 0, 200, 1_000_000).unwrap();
     tries.sweep(at, 1_090_000);
     assert_eq!(zone.in_flight(), (1, 200));
-    tries.sweep(at, 1_160_000);
-    assert_eq!(zone.in_flight(), (1, 0), "twice the 50 ms that 500 tokens take");
+    tries.sweep(at, 1_201_000);
+    assert_eq!(zone.in_flight(), (1, 0), "four times the 50 ms that 500 tokens take");
     tries.count(at, id, Part { bytes: 1100, lines: 1, shortest: 1100 }, 5_050_000);
     tries.end(at, id, Ending::Completed);
     assert!((zone.slot().learned().tpot().get().unwrap() - 20_000.0).abs() < 1e-6, "200 tokens in 4 s");
@@ -100,4 +101,19 @@ fn what_has_no_room_is_not_counted() {
     assert_ne!(again, ids[0]);
     tries.end(at, ids[0], Ending::Completed);
     assert_eq!(tries.len(), room, "a name of a try that has ended names none");
+}
+
+#[test]
+fn where_answers_are_streams_a_prompt_weighs_until_its_first_byte() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    zone.slot().learned().prefill().learn(100.0);
+    zone.slot().learned().pieces().learn(2.0);
+    let id = tries.begin(at, 0, 200, 1_000_000).unwrap();
+    tries.sweep(at, 60_000_000);
+    assert_eq!(zone.in_flight(), (1, 200), "the engine may hang");
+    tries.count(at, id, tokens(1), 61_000_000);
+    assert_eq!((zone.in_flight(), at.board.in_flight(0).streams), ((1, 0), 1));
+    tries.end(at, id, Ending::Aborted);
+    assert_eq!(at.board.in_flight(0), InFlight::default());
 }
