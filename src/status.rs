@@ -82,6 +82,7 @@ fn peers_of<'a>(
     backup: bool,
     now: u64,
 ) -> impl Iterator<Item = Peer> + use<'a> {
+    let least = group.scores.least_work();
     copied.iter().enumerate().map(move |(place, peer)| {
         let server = Server {
             server: peer.name.to_string(),
@@ -90,6 +91,6 @@ fn peers_of<'a>(
             down: peer.down,
             conns: peer.conns,
         };
-        Peer::of(board, group.slot(place), server, group.scores.get(place), now)
+        Peer::of(board, group.slot(place), server, group.scores.shown(place, least), now)
     })
 }

@@ -169,7 +169,7 @@ fn right_directives_pass() {
     for directives in [
         "tblb;",
         "tblb least_conn;",
-        "tblb waiting=1 cache=0;",
+        "tblb s1_enhanced waiting=1 cache=0;",
         "tblb s1 waiting=0.2 cache=0.8;",
         "tblb s1_enhanced w_a=0.1 w_b=0.9 w_g=0;",
         "tblb s2_enhanced waiting=0.5 cache=0.5 running=0 pick=best;",

@@ -104,7 +104,7 @@ fn without_metrics_it_is_least_conn_to_the_letter() {
     let upstreams = ["theirs", "off", "nothing", "shown", "best"];
     let methods = [
         "least_conn;",
-        "tblb; tblb_metrics off;",
+        "tblb s1_enhanced; tblb_metrics off;",
         "tblb s1;",
         "tblb least_conn;",
         "tblb s2_enhanced pick=best;",
@@ -145,7 +145,8 @@ fn without_metrics_it_is_least_conn_to_the_letter() {
 #[test]
 fn ties_rotate_over_all_workers() {
     let nodes = Node::several(3);
-    let nginx = Config::new(upstream("llm", "zone llm 64k; tblb; tblb_metrics off;", names(&nodes))).start();
+    let nginx =
+        Config::new(upstream("llm", "zone llm 64k; tblb s1; tblb_metrics off;", names(&nodes))).start();
     // nginx sends the last chunk when it has freed the peer; a body with a Content-Length ends before.
     let answers: Vec<_> = (0..30).map(|_| nginx.get("/tokens")).collect();
     let order = names(&nodes);
@@ -174,13 +175,15 @@ fn shares_follow_the_scores() {
     }
 }
 
-/// The module: the default algorithm is s1_enhanced, by queue and cache use.
+/// The module: s1_enhanced goes by queue and cache use.
 #[test]
-fn the_default_is_s1_enhanced() {
+fn s1_enhanced_goes_by_queue_and_cache() {
     let nodes = Node::several(2);
     nodes[0].report(0.0, 5.0, 0.2);
     nodes[1].report(4.0, 5.0, 0.4);
-    let nginx = Config::new(upstream("llm", &format!("tblb; {POLLED}"), names(&nodes))).workers(1).start();
+    let nginx = Config::new(upstream("llm", &format!("tblb s1_enhanced; {POLLED}"), names(&nodes)))
+        .workers(1)
+        .start();
     nginx.wait_until_all("fresh");
     let answers = ask(&nginx, 600);
     // The first has no queue and the least cache use: 0.1·(1 − 0) + 0.9·(1 − 0.2). The second: 0.9·(1 − 1) + 0.

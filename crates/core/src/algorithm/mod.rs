@@ -53,7 +53,7 @@ pub static ALL: &[&Algorithm] = &[
 ];
 
 /// The algorithm of a `tblb` directive that names none.
-pub static DEFAULT: &Algorithm = &s1_enhanced::ALGORITHM;
+pub static DEFAULT: &Algorithm = &least_work::ALGORITHM;
 
 /// One row of the table of algorithms.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ fn metrics(text: &str) -> Result<Option<Metrics>, String> {
 #[test]
 fn defaults() {
     let default = balance("").unwrap();
-    assert_eq!(default.algorithm.name, "s1_enhanced");
-    assert_eq!(default.params.weights, Weights { waiting: 0.1, cache: 0.9, running: 0.0 });
+    assert_eq!(default.algorithm.name, "least_work");
+    let published = balance("s1_enhanced").unwrap();
+    assert_eq!(published.params.weights, Weights { waiting: 0.1, cache: 0.9, running: 0.0 });
     assert_eq!(default.pick, Pick::Random);
     let polled = metrics("").unwrap().unwrap();
     assert_eq!((polled.interval, polled.stale), (Duration::from_secs(1), Some(Duration::from_secs(3))));

@@ -114,8 +114,10 @@ pub fn pick(
     }
     match by_rule(&block.balance, prompt, candidates, standing, rng) {
         Some(index) => {
+            // Where no peer has metrics, none is worse off than the others.
             let fresh = candidates.get(index).is_some_and(|c| c.known.fresh);
-            Some(Picked { index, reason: if fresh { Reason::Score } else { Reason::Stale } })
+            let stale = !fresh && candidates.iter().any(|c| c.known.fresh);
+            Some(Picked { index, reason: if stale { Reason::Stale } else { Reason::Score } })
         }
         None => least_conn(candidates, standing).map(|index| Picked { index, reason: Reason::LeastConn }),
     }

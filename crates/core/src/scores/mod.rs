@@ -95,6 +95,22 @@ impl Scores {
         self.by_model.known(index, asked, self.get(index))
     }
 
+    /// What is known of the peer at `index`, to be shown. Where the algorithm goes by work, the score is the least work of
+    /// all peers by that of this one: 1 for the best.
+    pub fn shown(&self, index: usize, least: Option<f64>) -> Known {
+        let known = self.get(index);
+        if known.rated {
+            return known;
+        }
+        let relative = known.work.zip(least).map(|(work, least)| least / work.cost(0.0));
+        Known { score: relative.filter(|score| score.is_finite()).or(known.score), ..known }
+    }
+
+    /// The least work of all peers, for [`Scores::shown`]; None where the algorithm does not go by it.
+    pub fn least_work(&self) -> Option<f64> {
+        self.known.iter().filter_map(|known| known.work).map(|work| work.cost(0.0)).reduce(f64::min)
+    }
+
     /// Brings up to date what a pick of the algorithm needs. `slots` are those of the group's peers, None for a peer
     /// that has none.
     pub fn refresh(

@@ -44,6 +44,15 @@ fn upstream(out: &mut String, upstream: &Upstream) -> std::fmt::Result {
     writeln!(out, "</table>")
 }
 
+/// What speaks against a peer.
+fn mark(peer: &Peer) -> &'static str {
+    match (peer.closed, peer.suspect) {
+        (true, _) => ", closed",
+        (false, true) => ", suspect",
+        (false, false) => "",
+    }
+}
+
 fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
     let server = &peer.server;
     let marks =
@@ -52,7 +61,7 @@ fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
         escape(&server.server) + &marks.concat(),
         peer.engine.unwrap_or("–").into(),
         models(peer),
-        format!("<span class=\"{0}\">{0}</span>{1}", peer.state, if peer.closed { ", closed" } else { "" }),
+        format!("<span class=\"{0}\">{0}</span>{1}", peer.state, mark(peer)),
         number(peer.age_ms.map(|ms| ms as f64), 0),
         number(peer.waiting, 0),
         number(peer.running, 0),

@@ -149,6 +149,12 @@ pub struct Peer {
     pub models: Option<Vec<Model>>,
     /// Requests of this nginx at the peer.
     pub in_flight: u64,
+    /// Prompt tokens of those among them that have sent nothing yet, as `least_work` counts them.
+    pub prefill: u64,
+    /// Whether answers were coming from it and have stopped (`least_work` only).
+    pub suspect: bool,
+    /// Time per output token in ms as learnt from its answers; null before the first.
+    pub tpot_ms: Option<f64>,
     /// The algorithm's score; null where it has none.
     pub score: Option<f64>,
     /// Times that it was picked.
@@ -213,6 +219,7 @@ impl Peer {
         let slot = index.and_then(|index| board.slot(index));
         let sample = slot.and_then(|slot| slot.sample());
         let totals = slot.map(|slot| slot.totals()).unwrap_or_default();
+        let own = index.map(|index| board.in_flight(index)).unwrap_or_default();
         let load = sample.map(|sample| sample.load).unwrap_or_default();
         Peer {
             server,
@@ -228,7 +235,10 @@ impl Peer {
             running: load.running,
             cache: load.cache,
             models: slot.and_then(|slot| models(&slot)),
-            in_flight: index.map_or(0, |index| board.in_flight(index).active),
+            in_flight: own.active,
+            prefill: own.prefill,
+            suspect: known.standing == Standing::Suspect,
+            tpot_ms: slot.and_then(|slot| slot.learned().tpot().get()).map(|us| us / 1e3),
             score: known.score,
             picks: totals.picks,
             completions: totals.completions,

@@ -14,6 +14,11 @@ const FAMILIES: &[Family] = &[
     ("closed", "gauge", "Whether the engine says that it serves no requests.", |p| Some(f64::from(p.closed))),
     ("sample_age_seconds", "gauge", "Age of the last good metrics.", |p| p.age_ms.map(|ms| ms as f64 / 1e3)),
     ("in_flight", "gauge", "Requests of this nginx at the server.", |p| Some(p.in_flight as f64)),
+    ("prefill_tokens", "gauge", "Prompt tokens of requests that have sent nothing yet.", |p| {
+        Some(p.prefill as f64)
+    }),
+    ("suspect", "gauge", "Whether answers have stopped coming.", |p| Some(f64::from(p.suspect))),
+    ("tpot_seconds", "gauge", "Learnt time per output token.", |p| p.tpot_ms.map(|ms| ms / 1e3)),
     ("score", "gauge", "The algorithm's score.", |p| p.score),
     ("picks_total", "counter", "Times that the server was picked.", |p| Some(p.picks as f64)),
     ("completions_total", "counter", "Responses that came whole.", |p| Some(p.completions as f64)),
