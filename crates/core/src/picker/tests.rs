@@ -40,7 +40,7 @@ fn scores_that_engines_give_themselves_go_before_the_least_work() {
     let rated = |score| {
         let mut peer = peer(9, 1, Some(score));
         (peer.known.rated, peer.known.work) =
-            (true, Some(Work { prefill: 0.0, active: 1.0 / score, tpot: 1.0 }));
+            (true, Some(Work { active: 1.0 / score, tpot: 1.0, ..Work::default() }));
         peer
     };
     let mut peers = [rated(0.25), rated(0.75), rated(0.001)];
@@ -56,7 +56,7 @@ fn scores_that_engines_give_themselves_go_before_the_least_work() {
     // Beside an engine that is not, it is the least work of all.
     peers[0].known.rated = false;
     assert_eq!(pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index, 1);
-    peers[0].known.work = Some(Work { prefill: 0.0, active: 0.0, tpot: 1.0 });
+    peers[0].known.work = Some(Work { tpot: 1.0, ..Work::default() });
     assert_eq!(pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index, 0);
 }
 

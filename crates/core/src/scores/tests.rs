@@ -281,6 +281,8 @@ fn among_other_engines_one_that_reports_by_model_keeps_its_own_score() {
     let got = pool.scores(&mut scores, "s1 waiting=0 cache=1", 200);
     assert_eq!(got, [Some(0.8), Some(0.75), Some(0.8)], "the last is as the first is");
     assert_eq!([0, 1, 2].map(|i| scores.get(i).rated), [false, true, false]);
+}
+
 /// What is known for `least_work` at a time.
 fn known(pool: &Pool, scores: &mut Scores, now: u64) -> Vec<crate::picker::Known> {
     pool.scores(scores, "least_work", now);
