@@ -30,6 +30,26 @@ const OWN: f64 = 0.4;
 /// the node already.
 const OTHERS: f64 = 0.1;
 
+/// The time per output token in µs that users are promised as a rule: twenty tokens a second, faster than one reads.
+const PROMISE: f64 = 50_000.0;
+
+/// Where a node comes near it.
+const NEAR: f64 = 47_500.0;
+
+/// What the cost of a node that does not keep it grows by. More would leave a node that was slow for a while without the
+/// requests that show that it is fast again.
+const BROKEN: f64 = 0.5;
+
+/// The time per output token as it counts, of a node of which the time `tpot` was learnt, where that of the fastest one is
+/// `fastest`; all in µs. From 47.5 ms to 50 ms it grows by half more than by itself, unless no node is faster than that: then
+/// none can keep the promise.
+pub fn pace(tpot: f64, fastest: f64) -> f64 {
+    if fastest >= PROMISE {
+        return tpot;
+    }
+    tpot * (1.0 + BROKEN * ((tpot - NEAR) / (PROMISE - NEAR)).clamp(0.0, 1.0))
+}
+
 /// What a node has to do for us.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Work {
@@ -39,7 +59,7 @@ pub struct Work {
     pub active: f64,
     /// Requests of others.
     pub background: f64,
-    /// Time per output token, > 0, in a unit that is the same for all nodes.
+    /// Time per output token as it counts (see [`pace`]), > 0, in µs.
     pub tpot: f64,
 }
 
@@ -54,5 +74,37 @@ impl Work {
     /// The tokens to be computed before the first one of a request with such a prompt comes out.
     pub fn tokens(&self, prompt: f64) -> f64 {
         self.prefill + prompt + TOKENS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_breaks_the_promise_costs_half_more_while_another_keeps_it() {
+        for (tpot, fastest, expected) in [
+            (20_000.0, 20_000.0, 20_000.0),
+            (47_500.0, 20_000.0, 47_500.0),
+            (48_750.0, 20_000.0, 48_750.0 * 1.25),
+            (50_000.0, 49_999.0, 75_000.0),
+            (90_000.0, 20_000.0, 135_000.0),
+            (90_000.0, 50_000.0, 90_000.0),
+        ] {
+            assert!((pace(tpot, fastest) - expected).abs() < 1e-6, "{tpot} beside {fastest}");
+        }
+    }
+
+    #[test]
+    fn more_of_anything_costs_more() {
+        let work = Work { prefill: 100.0, active: 3.0, background: 5.0, tpot: 20_000.0 };
+        let more = [
+            Work { prefill: 101.0, ..work },
+            Work { active: 4.0, ..work },
+            Work { background: 6.0, ..work },
+            Work { tpot: 20_001.0, ..work },
+        ];
+        assert!(more.iter().all(|more| more.cost(50.0) > work.cost(50.0)));
+        assert!(work.cost(51.0) > work.cost(50.0));
     }
 }

@@ -1,7 +1,7 @@
 //! What the peers of a group have to do, and which of them may hang.
 
 use super::Scores;
-use crate::algorithm::Work;
+use crate::algorithm::{Work, pace};
 use crate::board::{Board, InFlight, Learned};
 use crate::picker::Standing;
 
@@ -37,7 +37,7 @@ impl Scores {
                 prefill: own.prefill as f64,
                 active: own.active as f64,
                 background: background.unwrap_or(0.0),
-                tpot: if *tpot > 0.0 { *tpot } else { fastest },
+                tpot: pace(if *tpot > 0.0 { *tpot } else { fastest }, fastest),
             });
         }
     }

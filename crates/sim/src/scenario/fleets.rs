@@ -11,9 +11,9 @@ pub enum Class {
     Identical,
     /// All alike, and some have requests that come directly.
     Background,
-    /// One node type, 0.7 to 1.4 times as fast; every third fleet has background too.
+    /// One node type, 0.5 to 2 times as fast; every third fleet has background too.
     Mild,
-    /// Any node types, 0.4 to 2.5 times as fast, some with background.
+    /// Any node types, 0.3 to 3 times as fast, some with background.
     Wild,
 }
 
@@ -33,17 +33,17 @@ impl Class {
 }
 
 /// Requests in a run for each client: enough that the opening burst does not weigh much.
-const REQUESTS_PER_CLIENT: usize = 20;
+const REQUESTS_PER_CLIENT: usize = 12;
 
 /// Requests in a run at least.
 const LEAST_REQUESTS: usize = 1000;
 
-/// The fleet of this seed, and its load, a closed loop: 2 to 16 nodes (evenly in the logarithm), 5 to 60 clients for a
-/// node of mean speed (likewise), ShareGPT lengths.
+/// The fleet of this seed, and its load, a closed loop: 2 to 32 nodes (evenly in the logarithm), 10 to 100 clients a
+/// node (likewise), ShareGPT lengths.
 pub fn random_fleet(seed: u64) -> (Scenario, Load) {
     let mut rng = fastrand::Rng::with_seed(derive(seed, Purpose::Fleet, 0));
-    let count = logarithmic(&mut rng, 2.0, 17.0) as usize;
-    let each = logarithmic(&mut rng, 5.0, 60.0);
+    let count = logarithmic(&mut rng, 2.0, 33.0) as usize;
+    let each = logarithmic(&mut rng, 10.0, 100.0);
     let class = Class::of(seed);
     let nodes = nodes(&mut rng, class, count);
     let clients = (each * count as f64) as usize;
@@ -79,17 +79,17 @@ fn nodes(rng: &mut fastrand::Rng, class: Class, count: usize) -> Vec<NodeGroup> 
             let node_type = if class == Class::Wild { any_type(rng) } else { one_type };
             let speed = match class {
                 Class::Identical | Class::Background => 1.0,
-                Class::Mild => logarithmic(rng, 0.7, 1.4),
-                Class::Wild => logarithmic(rng, 0.4, 2.5),
+                Class::Mild => logarithmic(rng, 0.5, 2.0),
+                Class::Wild => logarithmic(rng, 0.3, 3.0),
             };
             NodeGroup { speed, ..NodeGroup::new(node_type, 1) }
         })
         .collect();
     if has_background {
-        // From one node to half of them, each with as much as keeps such a node of the published pool busy.
-        let some = rng.usize(1..=count / 2);
+        // As many nodes, with about as much, as in the published pool.
+        let some = ((0.4 * count as f64).round() as usize).max(1);
         rng.shuffle(&mut nodes);
-        nodes.iter_mut().take(some).for_each(|node| node.background = rng.usize(10..=50));
+        nodes.iter_mut().take(some).for_each(|node| node.background = rng.usize(25..=75));
     }
     nodes
 }

@@ -74,7 +74,7 @@ fn random_fleets_are_what_their_class_says() {
             fleet.each_node().all(|node| (&node.node_type, node.speed) == (&first.node_type, first.speed));
         let background = fleet.each_node().filter(|node| node.background > 0).count();
         let nodes = fleet.each_node().count();
-        assert!((2..=16).contains(&nodes), "{nodes}");
+        assert!((2..=32).contains(&nodes), "{nodes}");
         match Class::of(seed) {
             Class::Identical => assert!(alike && background == 0),
             Class::Background => assert!(alike && background > 0 && background < nodes),
