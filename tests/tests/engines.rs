@@ -132,7 +132,8 @@ fn an_engine_that_sleeps_is_not_chosen_while_another_is_open() {
         }
         nodes[1].answer_metrics(&sleeping(true));
         closed([true; 3]);
-        let used: Vec<_> = (0..9).map(|_| nginx.get("/")).collect();
+        // nginx sends the last chunk when it has freed the peer; a body with a Content-Length ends before.
+        let used: Vec<_> = (0..9).map(|_| nginx.get("/tokens")).collect();
         assert!(used.iter().all(|answer| answer.header("x-reason") == "least_conn"), "{used:?}");
         for node in &nodes {
             assert_eq!(used.iter().filter(|answer| answer.header("x-upstream") == node.name()).count(), 3);
