@@ -9,6 +9,7 @@
 //! | `process` | processes and threads as /proc shows them |
 //! | `client` | the client that asks nginx |
 //! | `node` | an engine under the test's control: what it reports, how it answers |
+//! | `dns` | a name server under the test's control |
 //! | `status` | the status as JSON |
 //! | `engines` | the mock engine of `tblb-sim`, fast |
 //! | `meanwhile` | what goes on while a test does something else: load, and looks at what never may be |
@@ -16,6 +17,7 @@
 
 pub mod client;
 pub mod config;
+pub mod dns;
 pub mod engines;
 pub mod meanwhile;
 pub mod nginx;
