@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     list_cfg("ngx_os", "DEP_NGINX_OS_CHECK", "DEP_NGINX_OS")?;
     version_cfgs(metadata("DEP_NGINX_VERSION_NUMBER")?.parse()?);
     sid_cfg(Path::new(&metadata("DEP_NGINX_BUILD_DIR")?))?;
+    compile_bits()?;
     // nginx unloads its modules before a worker exits; without this, a polling thread that still runs then
     // runs on unmapped code and the worker crashes.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
@@ -35,6 +36,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn metadata(name: &str) -> Result<String, String> {
     println!("cargo::rerun-if-env-changed={name}");
     env::var(name).map_err(|error| format!("{name}, which nginx-sys sets: {error}"))
+}
+
+/// Compiles what reads the bits of requests that the bindings have in the wrong place; src/bits.rs says why.
+fn compile_bits() -> Result<(), String> {
+    println!("cargo::rerun-if-changed=src/bits.c");
+    let mut compiler = cc::Build::new();
+    compiler.file("src/bits.c").includes(env::split_paths(&metadata("DEP_NGINX_INCLUDE")?));
+    // nginx's headers are not ours to warn of.
+    compiler.warnings(false);
+    compiler.try_compile("tblb_bits").map_err(|error| error.to_string())
 }
 
 /// Sets `cfg = "value"` for each value in the variable `present`; `known` has all values there are, quoted.

@@ -22,6 +22,7 @@
 //! | `guard` | the border: no panic crosses it |
 
 mod balancer;
+mod bits;
 mod body;
 mod choice;
 mod clock;

@@ -1,6 +1,7 @@
 //! The model that a request asks for: from its body, else from the variable of `tblb_model`. Nothing else reads the
 //! bodies of requests.
 
+use crate::bits;
 use crate::conf::UpstreamConf;
 use crate::directives::wrong;
 use crate::peers;
@@ -51,7 +52,7 @@ pub unsafe fn asked(request: *mut ngx_http_request_t, conf: &UpstreamConf) -> Op
 unsafe fn in_body(request: &ngx_http_request_t) -> Option<Name> {
     // SAFETY: as the caller says; what passes the request on has given the upstream its configuration.
     let buffered = unsafe { (*(*request.upstream).conf).request_buffering } != 0;
-    if !buffered || request.reading_body() != 0 {
+    if !buffered || bits::reading_body(request) {
         return None;
     }
     // SAFETY: as the caller says; the body is null where the request has none, and each link has a buffer.

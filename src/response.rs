@@ -1,5 +1,6 @@
 //! Responses of our own: the status, and the refusal of a request for a model that no server has.
 
+use crate::bits;
 use ngx::ffi::{
     NGX_ERROR, NGX_HTTP_NOT_FOUND, NGX_OK, ngx_buf_t, ngx_chain_t, ngx_create_temp_buf,
     ngx_http_discard_request_body, ngx_http_finalize_request, ngx_http_output_filter, ngx_http_request_t,
@@ -27,7 +28,7 @@ pub unsafe fn send(
     // stack does: nginx copies the links that it keeps.
     unsafe {
         let rc = ngx_http_send_header(r);
-        if rc == NGX_ERROR as ngx_int_t || rc > NGX_OK as ngx_int_t || r.header_only() != 0 {
+        if rc == NGX_ERROR as ngx_int_t || rc > NGX_OK as ngx_int_t || bits::header_only(r) {
             return rc;
         }
         let Some(buffer) = ngx_create_temp_buf(r.pool, body.len().max(1)).as_mut() else {

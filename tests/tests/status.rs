@@ -225,14 +225,17 @@ fn html() {
     }
 }
 
-/// The module, status: HEAD is answered without a body, other methods are not allowed.
+/// The module, status: HEAD is answered without a body, so that the connection serves on; other methods are not allowed.
 #[test]
 fn methods() {
     let (nginx, _nodes) = start();
     for path in ["/tblb", "/json", "/text", "/html"] {
-        let head = nginx.connect().send("HEAD", path, &[], "").expect("an answer");
+        let mut connection = nginx.connect();
+        let head = connection.send("HEAD", path, &[], "").expect("an answer");
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
         assert!(head.header("content-length").parse::<u64>().is_ok_and(|length| length > 100), "{path}");
+        let get = connection.send("GET", path, &[], "").expect("an answer after that to HEAD");
+        assert_eq!(get.status, 200, "{path}");
         for method in ["POST", "PUT", "DELETE"] {
             let answer = nginx.connect().send(method, path, &[], "body").expect("an answer");
             assert_eq!(answer.status, 405, "{method} {path}");
