@@ -12,11 +12,11 @@ unexport NGINX
 # cargo and nginx's own make spread over the cores by themselves.
 .NOTPARALLEL:
 
-.PHONY: help setup build demo real live test check bench results install uninstall clean
+.PHONY: help setup build demo real live test nginx-tests check bench results install uninstall clean
 
 help: ## print this
 	@echo "make TARGET [NGINX=installed|vendored] [NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…] [PROFILE=release|dev]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing to build and test: nginx and its headers, libclang, a C compiler, Rust
 	@scripts/setup.sh
@@ -38,6 +38,10 @@ test: setup ## test the crates, then the module in the installed and in the vend
 	@scripts/build.sh installed
 	@scripts/build.sh vendored
 	@scripts/test.sh
+
+nginx-tests: $(if $(NGINX_TESTS),build) ## run nginx's own tests with the module at work, from a checkout of them (NGINX_TESTS=directory)
+	@scripts/setup.sh nginx-tests
+	@scripts/nginx-tests.sh $(NGINX) "$(NGINX_TESTS)"
 
 check: ## check format, lints, licences and documentation
 	@scripts/setup.sh lints

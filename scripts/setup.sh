@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [lints|bench]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere says what is. Quick
-# when nothing is. With lints or bench, also what check.sh or bench.sh needs.
+# setup.sh [lints|bench|nginx-tests]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere says
+# what is. Quick when nothing is. With one of the words, also what check.sh, bench.sh or nginx-tests.sh needs.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
 
@@ -89,4 +89,5 @@ find_rust || fail "Rust $(rust_minimum) or newer is needed, and the packages of 
 case ${1:-} in
     lints) install_lints ;;
     bench) command -v valgrind >/dev/null || install_missing valgrind ;;
+    nginx-tests) install_missing perl libio-socket-ssl-perl ;;
 esac
