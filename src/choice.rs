@@ -87,6 +87,7 @@ fn sticky(
 ) -> Option<Choice> {
     // SAFETY: the hint is null or a string of the request; peers' strings stay while the list is locked.
     let hint = unsafe { crate::peers::bytes(pc.hint.as_ref()?) };
+    // SAFETY: as above.
     let wanted = |peer: &ngx_http_upstream_rr_peer_t| unsafe { crate::peers::bytes(&peer.sid) } == hint;
     let (place, peer) = locked.iter().enumerate().find(|(_, peer)| wanted(peer))?;
     // A peer that drains (this bit of `down`) still serves the sessions that it has.
