@@ -70,6 +70,10 @@ impl Sink for BoardSink {
         self.board.lease().renew(self.holder(), clock::now_ms())
     }
 
+    fn own(&self, target: &Target) -> u64 {
+        self.board.in_flight(target.slot as usize).active
+    }
+
     fn publish(&self, target: &Target, reading: &Result<Reading, Fault>, when: When) {
         // A process that was stopped for long may have lost the lease during the poll.
         if self.board.lease().holder() != Some(self.holder()) {

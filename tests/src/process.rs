@@ -53,6 +53,19 @@ pub fn poller_threads(pid: u32) -> usize {
     threads(pid).iter().filter(|name| name.starts_with("tblb-")).count()
 }
 
+/// How many descriptors a process has open, 0 if it is gone.
+pub fn descriptors(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// A size in kB that /proc tells of a process: `VmRSS`, what it has in memory, or `VmHWM`, the most it ever had.
+pub fn memory_kb(pid: u32, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let size = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    size.unwrap_or_else(|| panic!("no {name} in {status}"))
+}
+
 /// Sends a signal; that the process is gone already is no matter.
 pub fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");

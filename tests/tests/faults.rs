@@ -5,28 +5,11 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsock
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 use tblb_tests::config::{Config, upstream};
-use tblb_tests::engines::{self, COMPLETIONS, Engine, Fault, MetricsForm, Options, completion};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, completion};
+use tblb_tests::faults::{CASES, Patient};
 use tblb_tests::meanwhile::load;
 use tblb_tests::nginx::Nginx;
 use tblb_tests::wait_for;
-
-/// What an engine does when it is asked for its metrics, and what that is called.
-const FAULTS: [(Fault, &str); 14] = [
-    (Fault::EmptyMetrics, "empty"),
-    (Fault::BinaryMetrics, "binary"),
-    (Fault::MalformedMetrics, "malformed"),
-    (Fault::NanMetrics, "not_a_number"),
-    (Fault::CutMetrics, "cut"),
-    (Fault::HugeMetrics { megabytes: 5, page_first: false }, "too_large"),
-    (Fault::EndlessMetrics, "too_large"),
-    (Fault::LongLineMetrics { kilobytes: 200 }, "line_too_long"),
-    (Fault::SlowMetrics, "timeout"),
-    (Fault::HangMetrics, "timeout"),
-    (Fault::MetricsStatus { status: 500 }, "status"),
-    (Fault::MetricsStatus { status: 404 }, "status"),
-    (Fault::MetricsStatus { status: 204 }, "status"),
-    (Fault::RedirectMetrics, "redirect"),
-];
 
 /// An address where connections are refused or, with a queue of connections that is full, hang.
 struct Closed {
@@ -60,12 +43,6 @@ fn nonblocking() -> OwnedFd {
     socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK, None).expect("a socket")
 }
 
-/// Half a page of vLLM's holds what is wanted, half a page of llama.cpp's does not.
-fn options(fault: Fault) -> Options {
-    let metrics = if fault == Fault::CutMetrics { MetricsForm::LlamaCpp } else { MetricsForm::Vllm };
-    Options { metrics, ..engines::options() }
-}
-
 fn name(engine: &Engine) -> String {
     engine.addr().to_string()
 }
@@ -82,20 +59,21 @@ fn wait_for_faults(nginx: &Nginx, faults: &[(String, &str)]) {
 }
 
 /// The module, bad input: a metrics page that cannot be used is counted by kind, shown, and logged once; requests go
-/// on, the metrics of other engines stay fresh; and when the page is well again it is used again.
+/// on, the metrics of other engines stay fresh, redirects are not followed; and when the page is well again it is used
+/// again.
+/// Promises 2 and 10.
 #[test]
 fn metrics_that_cannot_be_used() {
     let well = engines::several(2);
-    let ill: Vec<_> = FAULTS.iter().map(|(fault, _)| engines::start(&options(*fault))).collect();
-    let faults: Vec<_> = ill.iter().zip(FAULTS).map(|(engine, (_, word))| (name(engine), word)).collect();
-    let switch_on = || ill.iter().zip(FAULTS).for_each(|(engine, (fault, _))| engine.set_fault(fault));
-    // A huge page that says first what is wanted is well.
-    well[1].set_fault(Fault::HugeMetrics { megabytes: 5, page_first: true });
-    switch_on();
+    let patients = CASES.map(Patient::start);
+    let (ill, odd): (Vec<_>, Vec<_>) = patients.iter().partition(|patient| patient.case.kind.is_some());
+    let faults: Vec<_> =
+        ill.iter().map(|patient| (patient.name(), patient.case.kind.unwrap_or_default())).collect();
+    patients.iter().for_each(Patient::fall_ill);
     let closed = [(Closed::refusing(), "refused"), (Closed::hanging(), "connect_timeout")];
     let unreachable: Vec<_> =
         closed.iter().map(|(closed, word)| (closed.address.to_string(), *word)).collect();
-    let servers = well.iter().chain(&ill).map(name);
+    let servers = well.iter().map(name).chain(patients.iter().map(Patient::name));
     let servers = servers.chain(unreachable.iter().map(|(server, _)| format!("{server} down")));
     let first = "zone llm 128k; tblb; tblb_metrics interval=50ms timeout=300ms stale=5s;";
     let nginx = Config::new(upstream("llm", first, servers)).start();
@@ -105,18 +83,24 @@ fn metrics_that_cannot_be_used() {
     let status = nginx.status();
     for (server, word) in faults.iter().chain(&unreachable) {
         assert_eq!(status.peer("llm", server).text("state"), "unknown", "{word}");
+        let signals = ["waiting", "running", "cache"].map(|name| status.peer("llm", server).number(name));
+        assert_eq!(signals, [None; 3], "{word}: unknown, not 0");
         let line = last_line(&nginx, server, 1);
         assert!(line.contains("[warn]") && line.contains("no metrics") && line.ends_with(word), "{line}");
+    }
+    for patient in odd {
+        assert_eq!(status.peer("llm", &patient.name()).text("state"), "fresh", "{:?}", patient.case);
     }
     others_stay_fresh(&nginx, &well);
 
     // What lasts for one poll only is not told; so the next change is made when this one was.
-    ill.iter().for_each(|engine| engine.set_fault(Fault::None));
+    patients.iter().for_each(Patient::recover);
     faults.iter().for_each(|(server, _)| assert!(last_line(&nginx, server, 2).contains("\" by ")));
     let status = nginx.status();
     assert!(faults.iter().all(|(server, _)| status.peer("llm", server).text("state") == "fresh"));
-    switch_on();
+    patients.iter().for_each(Patient::fall_ill);
     faults.iter().for_each(|(server, word)| assert!(last_line(&nginx, server, 3).ends_with(word)));
+    assert!(!patients.iter().any(Patient::was_followed));
     let failed: Vec<_> = clients.end().into_iter().filter_map(Result::err).collect();
     assert!(failed.is_empty(), "{failed:?}");
     let answer = nginx.connect().send("POST", COMPLETIONS, &[], &completion(2)).expect("an answer");

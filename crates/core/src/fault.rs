@@ -61,6 +61,7 @@ faults! {
     NoSeries "no_series" "no series of the engine is in the body",
     Local "local" "no socket, memory or thread is left here",
     Panic "panic" "the poll panicked",
+    Frozen "frozen" "the numbers stand still while requests come and go",
 }
 
 impl std::error::Error for Fault {}

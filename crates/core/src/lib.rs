@@ -7,6 +7,7 @@ pub mod config;
 pub mod engine;
 pub mod exposition;
 pub mod fault;
+pub mod frozen;
 pub mod load;
 pub mod model;
 pub mod picker;

@@ -23,6 +23,12 @@ pub trait Sink: Send + Sync + 'static {
     /// connections are closed.
     fn hold(&self) -> bool;
 
+    /// How many requests of our own are at a target now: an engine whose numbers stand still while these change is not
+    /// believed. Without that knowledge, as by default, every engine is.
+    fn own(&self, _target: &Target) -> u64 {
+        0
+    }
+
     /// Takes what a poll of a target gave, and when: a busy machine may hand it over late. Never called for a target that is not in
     /// the set that [`Poller::set_targets`] was last given, once that has returned.
     fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, when: When);

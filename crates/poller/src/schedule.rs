@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
+use tblb_core::frozen::Watch;
 
 /// How often the lease is renewed: a lease runs out after six times as long.
 const RENEWAL: Duration = Duration::from_millis(200);
@@ -64,6 +65,7 @@ struct Polled {
     /// Polls that failed since the last that did not.
     failures: u32,
     told: Told,
+    watch: Watch,
 }
 
 impl Scheduler {
@@ -204,7 +206,9 @@ impl Scheduler {
                 polled.client = Some(client);
             }
             polled.learn(&done.outcome, done.when.took);
-            self.tell(key, &done.outcome, done.when);
+            let sink = &self.shared.sink;
+            let outcome = polled.believe(done.outcome, |target| caught(|| sink.own(target)).unwrap_or(0));
+            self.tell(key, &outcome, done.when);
         }
         if let Some(polled) = self.engines.get(&key) {
             self.due.push(Reverse((polled.due, key)));
@@ -226,13 +230,25 @@ impl Scheduler {
 
 impl Polled {
     fn new(target: Target, generation: u64, due: Instant) -> Polled {
-        let (lane, told) = (Lane::Quick, Told::default());
-        Polled { target, generation, client: None, due, lane, answered: false, failures: 0, told }
+        let (lane, told, watch) = (Lane::Quick, Told::default(), Watch::default());
+        Polled { target, generation, client: None, due, lane, answered: false, failures: 0, told, watch }
     }
 
     fn job(&self, key: u64, client: Box<Client>) -> Job {
         let within = self.lane.within(self.target.settings.timeout);
         Job { key, generation: self.generation, client, lane: self.lane, within, at: Instant::now() }
+    }
+
+    /// What a poll gave, unless its numbers are not to be believed. (The engine answers: it is polled as often as before.)
+    fn believe(
+        &mut self,
+        outcome: Result<Reading, Fault>,
+        own: impl FnOnce(&Target) -> u64,
+    ) -> Result<Reading, Fault> {
+        let reading = outcome?;
+        // Who reports by model says nothing of requests.
+        let frozen = !reading.load.is_unknown() && self.watch.is_frozen(&reading.load, own(&self.target));
+        if frozen { Err(Fault::Frozen) } else { Ok(reading) }
     }
 
     /// Draws from a poll when the next one is due, and in which lane.

@@ -1,7 +1,5 @@
 //! What can go wrong with a mock engine, switched at run time.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 /// One fault. As JSON (`POST /fault`) it is `{"fault":"NAME"}` with the fault's own fields beside the name.
@@ -35,8 +33,12 @@ pub enum Fault {
     },
     /// `/metrics` does not answer.
     HangMetrics,
-    /// `/metrics` sends its header and then one byte every 50 ms.
-    SlowMetrics,
+    /// `/metrics` sends its header and then one byte after the other.
+    SlowMetrics {
+        /// The pause before each byte, in ms.
+        #[serde(default = "ms_50")]
+        pause_ms: u64,
+    },
     /// `/metrics` answers with this status.
     MetricsStatus {
         /// The HTTP status.
@@ -51,8 +53,34 @@ pub enum Fault {
     EmptyMetrics,
     /// `/metrics` says NaN for every value.
     NanMetrics,
+    /// `/metrics` says +Inf for every value.
+    InfiniteMetrics,
+    /// `/metrics` says -1 for every value.
+    NegativeMetrics,
+    /// `/metrics` says 1e400, which is beyond all numbers of 64 bits, for every value.
+    OverflowMetrics,
+    /// `/metrics` says 0 for every value but that the engine is awake, as one does that forgets to count.
+    ZeroMetrics,
+    /// `/metrics` shows the page of the first request after the switch for ever.
+    FrozenMetrics,
     /// `/metrics` breaks off in the middle of the body that its Content-Length announces.
     CutMetrics,
+    /// `/metrics` sends a body that ends, by its own length, within the value of its first series.
+    CutLineMetrics,
+    /// `/metrics` says each line twice.
+    DuplicateMetrics,
+    /// `/metrics` sends a page of other series only.
+    OtherMetrics,
+    /// `/metrics` sends a body in gzip, whatever the client accepts.
+    GzipMetrics,
+    /// `/metrics` sends its page in chunks of a few bytes, which is right.
+    ChunkedMetrics,
+    /// `/metrics` sends a header field of this many MB before its page.
+    HeaderMetrics {
+        /// Megabytes (10^6 bytes).
+        #[serde(default = "mb_10")]
+        megabytes: u32,
+    },
     /// `/metrics` sends this many MB of other series.
     HugeMetrics {
         /// Megabytes (10^6 bytes).
@@ -70,8 +98,12 @@ pub enum Fault {
         #[serde(default = "kb_200")]
         kilobytes: u32,
     },
-    /// `/metrics` redirects to `/elsewhere`.
-    RedirectMetrics,
+    /// `/metrics` redirects elsewhere.
+    RedirectMetrics {
+        /// The port on 127.0.0.1 of the server that is to be asked instead; 0 for `/elsewhere` on this one.
+        #[serde(default)]
+        port: u16,
+    },
 }
 
 fn status_500() -> u16 {
@@ -92,8 +124,14 @@ fn kb_200() -> u32 {
     200
 }
 
-/// The pause between two bytes of [`Fault::SlowMetrics`].
-pub(super) const SLOW_BYTE: Duration = Duration::from_millis(50);
+/// No header that anybody sends comes near it.
+fn mb_10() -> u32 {
+    10
+}
+
+fn ms_50() -> u64 {
+    50
+}
 
 /// What a fault hits. An engine has at most one fault of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,17 +154,28 @@ pub const FAULTS: &[(&str, Target, &str)] = &[
     ("inference-status", Target::Inference, "completions are refused; status (500)"),
     ("cut-inference", Target::Inference, "streams break off; tokens before it (3)"),
     ("hang-metrics", Target::Metrics, "no answer"),
-    ("slow-metrics", Target::Metrics, "one byte every 50 ms"),
+    ("slow-metrics", Target::Metrics, "one byte at a time; pause_ms (50)"),
     ("metrics-status", Target::Metrics, "refused; status (500)"),
     ("malformed-metrics", Target::Metrics, "text that is no exposition"),
     ("binary-metrics", Target::Metrics, "bytes that are no text"),
     ("empty-metrics", Target::Metrics, "an empty body"),
     ("nan-metrics", Target::Metrics, "NaN for every value"),
+    ("infinite-metrics", Target::Metrics, "+Inf for every value"),
+    ("negative-metrics", Target::Metrics, "-1 for every value"),
+    ("overflow-metrics", Target::Metrics, "1e400 for every value"),
+    ("zero-metrics", Target::Metrics, "0 for every value"),
+    ("frozen-metrics", Target::Metrics, "the same page for ever"),
     ("cut-metrics", Target::Metrics, "breaks off in the middle of the body"),
+    ("cut-line-metrics", Target::Metrics, "ends within the first value"),
+    ("duplicate-metrics", Target::Metrics, "each line twice"),
+    ("other-metrics", Target::Metrics, "other series only"),
+    ("gzip-metrics", Target::Metrics, "gzip that nobody asked for"),
+    ("chunked-metrics", Target::Metrics, "the right page in small chunks"),
+    ("header-metrics", Target::Metrics, "a huge header; megabytes (10)"),
     ("huge-metrics", Target::Metrics, "many other series; megabytes (22), page_first (false)"),
     ("endless-metrics", Target::Metrics, "other series without end"),
     ("long-line-metrics", Target::Metrics, "one long line first; kilobytes (200)"),
-    ("redirect-metrics", Target::Metrics, "302 to /elsewhere"),
+    ("redirect-metrics", Target::Metrics, "302 to /elsewhere, or to a port of 127.0.0.1; port (0)"),
 ];
 
 impl Fault {
@@ -141,17 +190,28 @@ impl Fault {
             | Self::InferenceStatus { .. }
             | Self::CutInference { .. } => Some(Target::Inference),
             Self::HangMetrics
-            | Self::SlowMetrics
+            | Self::SlowMetrics { .. }
             | Self::MetricsStatus { .. }
             | Self::MalformedMetrics
             | Self::BinaryMetrics
             | Self::EmptyMetrics
             | Self::NanMetrics
+            | Self::InfiniteMetrics
+            | Self::NegativeMetrics
+            | Self::OverflowMetrics
+            | Self::ZeroMetrics
+            | Self::FrozenMetrics
             | Self::CutMetrics
+            | Self::CutLineMetrics
+            | Self::DuplicateMetrics
+            | Self::OtherMetrics
+            | Self::GzipMetrics
+            | Self::ChunkedMetrics
+            | Self::HeaderMetrics { .. }
             | Self::HugeMetrics { .. }
             | Self::EndlessMetrics
             | Self::LongLineMetrics { .. }
-            | Self::RedirectMetrics => Some(Target::Metrics),
+            | Self::RedirectMetrics { .. } => Some(Target::Metrics),
         }
     }
 }

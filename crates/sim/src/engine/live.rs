@@ -49,6 +49,8 @@ struct State {
     latencies: Latencies,
     finished: Finished,
     stats: Stats,
+    /// What [`Fault::FrozenMetrics`] shows.
+    frozen: Option<String>,
 }
 
 /// A request that was accepted. Dropping it before its end takes it back from the model.
@@ -88,6 +90,7 @@ impl Live {
             latencies: Latencies::new(options.metrics),
             finished: Finished::default(),
             stats: Stats::default(),
+            frozen: None,
         };
         Self {
             state: Mutex::new(state),
@@ -161,6 +164,7 @@ impl Live {
             faults.set(fault);
             let mut state = self.lock();
             state.advance();
+            state.frozen = None;
             state.clock.set_stopped(faults.stops_time());
         });
         self.changed.notify_one();
@@ -205,6 +209,12 @@ impl Live {
             latencies: &state.latencies,
             spec: state.node.spec(),
         })
+    }
+
+    /// The page as it was when this was called first after a fault was switched.
+    pub fn frozen_page(&self) -> String {
+        let page = self.metrics_page();
+        self.lock().frozen.get_or_insert(page).clone()
     }
 
     /// The longest request in tokens.

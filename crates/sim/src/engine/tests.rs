@@ -298,7 +298,7 @@ fn bad_pages_are_as_bad_as_they_say() {
     engine.set_fault(Fault::CutMetrics);
     let mut answer = agent().get(format!("{}/metrics", engine.url())).call().expect("a header");
     assert!(answer.body_mut().read_to_string().is_err());
-    engine.set_fault(Fault::RedirectMetrics);
+    engine.set_fault(Fault::RedirectMetrics { port: 0 });
     assert_eq!(get(&engine, "/metrics").0, 404, "the client follows to where nothing is");
 }
 
@@ -319,7 +319,7 @@ fn big_pages_are_as_big_as_they_say() {
     assert!(read(u64::MAX)[..2000].contains("vllm:num_requests_waiting{"));
     engine.set_fault(Fault::EndlessMetrics);
     assert_eq!(read(3_000_000).len(), 3_000_000);
-    engine.set_fault(Fault::SlowMetrics);
+    engine.set_fault(Fault::SlowMetrics { pause_ms: 50 });
     assert_eq!(read(3), "# H");
 }
 

@@ -1,0 +1,74 @@
+//! Engines whose https is not to be trusted, or hangs.
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use std::net::TcpListener;
+use tblb_tests::client::Connection;
+use tblb_tests::config::{Config, upstream};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, Options, Tls, completion};
+
+/// An authority that signs certificates.
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
+}
+
+/// An engine with a certificate for a name, valid up to that year.
+fn engine(authority: &CertifiedIssuer<'static, KeyPair>, name: &str, until: i32) -> Engine {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+    (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(until, 1, 1));
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.signed_by(&key, authority).expect("a certificate");
+    let tls = Tls { certificates: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
+    engines::start(&Options { tls: Some(tls), ..engines::options() })
+}
+
+/// Metrics come from nobody but who proves to be the engine: each kind of certificate that is not good, and a handshake
+/// that stalls, is named in the status and told once, while requests go on (nginx itself does not look at certificates
+/// unless it is told to) and the metrics of the engine that is good stay fresh.
+/// Promises 2 and 10.
+#[test]
+fn certificates_that_are_not_good() {
+    let (known, unknown) = (authority("known"), authority("unknown"));
+    let good = engine(&known, "127.0.0.1", 2100);
+    let bad = [
+        (engine(&known, "127.0.0.1", 2001), "tls_expired"),
+        (engine(&known, "llm.example", 2100), "tls_name"),
+        (engine(&unknown, "127.0.0.1", 2100), "tls_authority"),
+    ];
+    // Connections are made by the system, and nobody ever says anything.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let silent = (silent.local_addr().expect("an address").to_string(), silent);
+    let name = |engine: &Engine| engine.addr().to_string();
+    let faults: Vec<_> = bad.iter().map(|(engine, kind)| (name(engine), *kind)).collect();
+    let faults: Vec<_> = faults.into_iter().chain([(silent.0.clone(), "timeout")]).collect();
+    let servers = [name(&good)].into_iter().chain(bad.iter().map(|(engine, _)| name(engine)));
+    let servers = servers.chain([format!("{} down", silent.0)]);
+    let first = "zone llm 128k; tblb; tblb_metrics scheme=https ssl_trusted_certificate=known.pem \
+                 interval=50ms timeout=1s stale=5s;";
+    let nginx = Config::new(upstream("llm", first, servers))
+        .server("location /v1/ { proxy_pass https://llm; }")
+        .file("known.pem", &known.pem())
+        .start();
+    nginx.wait_for("each fault has its kind", |status| {
+        let counted = |(server, kind): &(String, &str)| {
+            let polls = status.peer("llm", server).part("polls");
+            polls.text("fault") == *kind && polls.part("faults").0[*kind].as_u64() >= Some(3)
+        };
+        faults.iter().all(counted).then_some(())
+    });
+    for _ in 0..20 {
+        let answer = Connection::open(nginx.address())
+            .and_then(|mut connection| connection.send("POST", COMPLETIONS, &[], &completion(2)));
+        assert_eq!(answer.map(|answer| answer.status), Ok(200));
+    }
+    let status = nginx.status();
+    let peer = status.peer("llm", &name(&good));
+    assert_eq!((peer.text("state"), peer.part("polls").text("fault")), ("fresh", "null"));
+    for (server, kind) in &faults {
+        assert_eq!(status.peer("llm", server).text("state"), "unknown", "{kind}");
+        let lines = nginx.log_with(&format!("metrics of {server} in upstream"));
+        assert!(lines.len() == 1 && lines[0].ends_with(kind), "{lines:?}");
+    }
+}
