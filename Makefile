@@ -12,7 +12,7 @@ unexport NGINX
 # cargo and nginx's own make spread over the cores by themselves.
 .NOTPARALLEL:
 
-.PHONY: help setup build demo real live test nginx-tests check bench results install uninstall clean
+.PHONY: help setup build demo real live test faults nginx-tests check bench results install uninstall clean
 
 help: ## print this
 	@echo "make TARGET [NGINX=installed|vendored] [NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…] [PROFILE=release|dev]"
@@ -42,6 +42,11 @@ test: setup ## test the crates, then the module in the installed and in the vend
 nginx-tests: $(if $(NGINX_TESTS),build) ## run nginx's own tests with the module at work, from a checkout of them (NGINX_TESTS=directory)
 	@scripts/setup.sh nginx-tests
 	@scripts/nginx-tests.sh $(NGINX) "$(NGINX_TESTS)"
+
+faults: setup ## the long tests, in both: faults of engines, storms of reloads, processes that die; in 20 minutes
+	@scripts/build.sh installed
+	@scripts/build.sh vendored
+	@scripts/faults.sh
 
 check: ## check format, lints, licences and documentation
 	@scripts/setup.sh lints

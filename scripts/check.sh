@@ -21,6 +21,7 @@ scripts/build.sh installed lint
 scripts/build.sh vendored lint
 say "== documentation"
 sources "*.md" | xargs -0 scripts/links.sh
+scripts/reliability.sh
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items --workspace --exclude tblb
 say "== licences and sources of the dependencies"
 if cargo deny --version >/dev/null 2>&1; then

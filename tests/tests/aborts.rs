@@ -56,6 +56,7 @@ fn wait_for_in_flight(nginx: &Nginx, n: usize) {
 }
 
 /// The module, client aborts: clients that go away in the middle of a stream.
+/// Promise 4.
 #[test]
 fn in_the_middle_of_a_stream() {
     for (zone, proxying) in VARIANTS {
@@ -72,6 +73,7 @@ fn in_the_middle_of_a_stream() {
 }
 
 /// The module, client aborts: clients that go away before the first byte of the header, which engines see as well.
+/// Promise 4.
 #[test]
 fn before_the_first_byte() {
     for (zone, proxying) in VARIANTS {
@@ -91,6 +93,7 @@ fn before_the_first_byte() {
 }
 
 /// The module, client aborts: at the only server of an upstream too.
+/// Promise 4.
 #[test]
 fn at_a_single_server() {
     let node = Node::start();
@@ -103,6 +106,7 @@ fn at_a_single_server() {
 }
 
 /// The module, client aborts: clients that stay and read nothing any more, until `send_timeout` is over.
+/// Promise 4.
 #[test]
 fn by_reading_no_more() {
     for proxying in ["proxy_buffering off;", "proxy_buffering on; proxy_max_temp_file_size 0;"] {
@@ -118,6 +122,7 @@ fn by_reading_no_more() {
 
 /// The module, client aborts: with `proxy_ignore_client_abort` the answer is read to its end all the same, and one
 /// that breaks then is the engine's failure.
+/// Promise 4.
 #[test]
 fn that_nginx_ignores() {
     let nodes = Node::several(2);

@@ -87,6 +87,7 @@ fn check(content: &str, mode: u32, directive: &str) -> Checked {
 }
 
 /// Bad input: files that hold no secret or do not keep it are refused with file and line, and without the secret.
+/// Promise 7.
 #[test]
 fn files_that_are_no_good_are_refused() {
     let bearer = "tblb_metrics_auth bearer key;";

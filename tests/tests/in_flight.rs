@@ -36,6 +36,7 @@ fn endings(nginx: &Nginx) -> [u64; 4] {
 
 /// The module, in-flight: a server has in flight what is held there, by whichever worker, and a server that refuses
 /// what then goes on to another has nothing.
+/// Promise 4.
 #[test]
 fn tries_are_in_flight_where_they_are() {
     for method in METHODS {
@@ -61,6 +62,7 @@ fn tries_are_in_flight_where_they_are() {
 }
 
 /// The module, in-flight: where every server fails the request has been at each, and stays at none.
+/// Promise 4.
 #[test]
 fn a_request_that_all_servers_fail() {
     for method in METHODS {
@@ -85,6 +87,7 @@ fn an_answer_of_404_that_is_passed_over_is_no_failure() {
 }
 
 /// The module, failures: an answer that breaks off in the middle is one, though nginx itself counts none.
+/// Promise 4.
 #[test]
 fn a_stream_that_breaks_is_a_failure() {
     for method in METHODS {

@@ -38,6 +38,7 @@ fn wait_for_polls(nodes: &[Node]) {
 
 /// The module, the worker thread: one worker of all polls, with eight threads at most; neither the master nor the
 /// processes that look after a cache have any.
+/// Promise 5.
 #[test]
 fn one_worker_polls() {
     let nodes = Node::several(12);
@@ -62,6 +63,7 @@ fn one_worker_polls() {
 
 /// The module, the worker thread: where no upstream is polled there are no threads, after a reload neither; but when
 /// one is again, there are.
+/// Promise 5.
 #[test]
 fn without_metrics_there_are_no_threads() {
     let nodes = Node::several(2);
@@ -102,6 +104,7 @@ fn hold_in_each_worker(nginx: &Nginx) -> Vec<Stream> {
 
 /// The module, the board and the worker thread: when the worker that polls is killed another polls within 3 s,
 /// requests are served all the while, and what it had in flight is forgotten, in a zone of nginx's and without.
+/// Promises 2 and 4.
 #[test]
 fn the_worker_that_polls_is_killed() {
     for zone in ["zone llm 64k;", ""] {
@@ -158,6 +161,7 @@ fn a_check_polls_nothing() {
 /// The module, processes: with `master_process off` the only process polls; over reloads one poller follows the
 /// other, each polls the servers of its configuration, and the last ends with the process. (nginx answers hardly
 /// anything after such a reload, with this module and without.)
+/// Promise 9.
 #[test]
 fn a_single_process() {
     for end in [Nginx::quit, Nginx::terminate] {

@@ -18,6 +18,7 @@ const PAUSE: Duration = Duration::from_millis(400);
 
 /// The module, the board: 20 reloads while clients stream fail no request. What is known of the servers is carried
 /// over each time, engines see one poller at a time, and the old processes end with their requests.
+/// Promise 9.
 #[test]
 fn twenty_reloads_under_load() {
     let engines = Arc::new(engines::several(3));
@@ -73,6 +74,7 @@ fn twenty_reloads_under_load() {
 
 /// The module, the board: over a reload the counts of a server go with its name, those of one that is gone are not
 /// another's, and a new one is unknown until it answers.
+/// Promise 9.
 #[test]
 fn counts_go_with_the_server() {
     let engines = engines::several(3);

@@ -1,4 +1,4 @@
-//! Promise 8, same inputs and seed, same picks: what nginx picked under load is picked again from its record.
+//! Same inputs and seed, same picks: what nginx picked under load is picked again from its record.
 
 use rustix::process::Signal;
 use std::collections::HashSet;
@@ -89,6 +89,7 @@ fn start(engines: &[Engine], failing: &Node) -> Nginx {
 
 /// Every pick of two workers under load is written down, first tries, retries and backup servers alike, and each is
 /// picked again.
+/// Promise 8.
 #[test]
 fn what_nginx_picked_under_load_is_picked_again() {
     let engines = engines::several(6);

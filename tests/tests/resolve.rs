@@ -24,6 +24,7 @@ fn nodes() -> [Node; 3] {
 
 /// The module: while servers come and go in the DNS, requests go on, new servers are polled and get requests, and nothing
 /// is left in flight at those that went. Older versions of nginx refuse the parameter.
+/// Promise 4.
 #[test]
 fn servers_come_and_go() {
     let nodes = nodes();

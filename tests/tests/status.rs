@@ -226,6 +226,7 @@ fn html() {
 }
 
 /// The module, status: HEAD is answered without a body, so that the connection serves on; other methods are not allowed.
+/// Promise 10.
 #[test]
 fn methods() {
     let (nginx, _nodes) = start();

@@ -86,6 +86,7 @@ fn what_allocates_is_counted() {
     assert_eq!(allocations(|| ()), 0);
 }
 
+/// Promise 3.
 #[test]
 fn no_request_allocates() {
     for algorithm in algorithm::ALL {
