@@ -10,9 +10,10 @@ const SECRET: &str = "s3cret-Kx81";
 /// What a request carries of it as the password of `ops`.
 const BASIC: &str = "b3BzOnMzY3JldC1LeDgx";
 
-/// A configuration with an upstream of one server and these directives, and the secret in the file `key`.
+/// A configuration with an upstream of one server, named twice so that there is something to pick, and these directives,
+/// and the secret in the file `key`.
 fn config(directives: &str, server: &str, content: &str) -> Config {
-    let http = upstream("llm", &format!("zone llm 64k; tblb; {POLLED} {directives}"), [server]);
+    let http = upstream("llm", &format!("zone llm 64k; tblb; {POLLED} {directives}"), [server, server]);
     let forms = "location = /html { tblb_status html; } location = /text { tblb_status prometheus; }";
     Config::new(http).server(forms).file_of_mode("key", content, 0o600)
 }
@@ -44,15 +45,17 @@ fn metrics_are_let_out_to_who_has_the_secret() {
     }
 }
 
-/// Promise 7: the secret stands in no log, whatever the level, in no form of the status, and in nothing that nginx says.
+/// Promise 7: the secret stands in no log, whatever the level, in no form of the status, in no variable, not where picks are
+/// written down, and in nothing that nginx says.
 #[test]
 fn nobody_sees_the_secret() {
     for directive in ["tblb_metrics_auth bearer key;", "tblb_metrics_auth basic ops key;"] {
         let node = Node::start();
         let directory = tempfile::tempdir().expect("a directory");
-        let debug = directory.path().join("debug.log");
+        let [debug, record] = ["debug.log", "picks"].map(|name| directory.path().join(name));
+        let recorded = format!("{directive} tblb_record {};", record.display());
         let with_debug =
-            config(directive, &node.name(), SECRET).main(&format!("error_log {} debug;", debug.display()));
+            config(&recorded, &node.name(), SECRET).main(&format!("error_log {} debug;", debug.display()));
         let mut nginx = with_debug.start();
         node.lock_metrics(if directive.contains("basic") {
             "Basic b3BzOnMzY3JldC1LeDgx"
@@ -69,8 +72,8 @@ fn nobody_sees_the_secret() {
         wait_for("the log says that it is refused", || {
             nginx.log_with("no metrics of").last().map(|line| seen.push(line.clone()))
         });
-        seen.push(nginx.log());
-        seen.push(std::fs::read_to_string(&debug).expect("the log"));
+        seen.extend([nginx.log(), nginx.read("access.log")]);
+        seen.extend([&debug, &record].map(|file| std::fs::read_to_string(file).expect("a file")));
         seen.push(with_debug.check().said);
         assert!(seen.iter().all(|text| !text.is_empty()));
         for text in seen {
