@@ -25,8 +25,10 @@ pub struct Polling {
     running: Option<Running>,
     /// Peers by key: upstream and server.
     names: HashMap<u64, (String, String)>,
-    /// What was logged of the poller itself, so that it is logged once.
+    /// Why the poller could not be started when it was last tried.
     failed: Option<String>,
+    /// What is to be logged of the poller itself.
+    news: Option<(Level, String)>,
     send: Sender<Event>,
     events: Receiver<Event>,
 }
@@ -100,7 +102,7 @@ impl Sink for BoardSink {
 impl Polling {
     pub fn new() -> Self {
         let (send, events) = bounded(EVENTS);
-        Polling { running: None, names: HashMap::new(), failed: None, send, events }
+        Polling { running: None, names: HashMap::new(), failed: None, news: None, send, events }
     }
 
     /// Whether this worker polls, if any upstream `polls`, and looks after the board: it has the lease, or takes it
@@ -135,11 +137,18 @@ impl Polling {
             Ok(poller) => {
                 board.set_threads(poller.as_ref().map_or(0, Poller::threads) as u64);
                 self.running = Some(Running { poller, sink, told: None });
-                self.failed = None;
+                if self.failed.take().is_some() {
+                    self.news = Some((Level::Notice, "tblb: the poller is started".to_owned()));
+                }
                 true
             }
             Err(error) => {
-                self.failed = Some(error.to_string());
+                // It is tried again at every tick, here or in another worker, and logged once.
+                let error = error.to_string();
+                if self.failed.as_ref() != Some(&error) {
+                    self.news = Some((Level::Warn, format!("tblb: the poller cannot be started: {error}")));
+                    self.failed = Some(error);
+                }
                 board.lease().release(holder);
                 false
             }
@@ -176,6 +185,10 @@ impl Polling {
     /// # Safety
     /// `log` is a log of nginx that is open.
     pub unsafe fn report(&mut self, log: *mut ngx_log_t) {
+        if let Some((level, text)) = self.news.take() {
+            // SAFETY: as the caller says.
+            unsafe { log::line(log, level, &text) };
+        }
         for event in self.events.try_iter() {
             let Some((upstream, server)) = self.names.get(&event.key) else { continue };
             let (level, text) = match event.state {
