@@ -43,7 +43,8 @@ nginx-tests: $(if $(NGINX_TESTS),build) ## run nginx's own tests with the module
 	@scripts/setup.sh nginx-tests
 	@scripts/nginx-tests.sh $(NGINX) "$(NGINX_TESTS)"
 
-faults: setup ## the long tests, in both: faults of engines, storms of reloads, processes that die; in 20 minutes
+faults: ## the long tests, in both: faults of engines, storms of reloads, processes that die; in 20 minutes
+	@scripts/setup.sh faults
 	@scripts/build.sh installed
 	@scripts/build.sh vendored
 	@scripts/faults.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [lints|bench|nginx-tests]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere says
-# what is. Quick when nothing is. With one of the words, also what check.sh, bench.sh or nginx-tests.sh needs.
+# setup.sh [lints|bench|nginx-tests|faults]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere
+# says what is. Quick when nothing is. With one of the words, also what the target of make that does it needs.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
 
@@ -90,4 +90,5 @@ case ${1:-} in
     lints) install_lints ;;
     bench) command -v valgrind >/dev/null || install_missing valgrind ;;
     nginx-tests) install_missing perl libio-socket-ssl-perl ;;
+    faults) install_missing libfaketime ;; # moves the clock on the wall of one nginx
 esac

@@ -42,6 +42,7 @@ pub struct Config {
     http2: bool,
     /// By name: mode and content.
     files: BTreeMap<String, (u32, String)>,
+    environment: BTreeMap<String, String>,
 }
 
 /// Where an nginx listens.
@@ -81,6 +82,7 @@ impl Config {
             master: true,
             http2: false,
             files: BTreeMap::new(),
+            environment: BTreeMap::new(),
         }
     }
 
@@ -111,6 +113,13 @@ impl Config {
         self
     }
 
+    /// Sets a variable of the environment that nginx starts with, and its workers keep.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Config {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self.main(&format!("env {name};\n"))
+    }
+
     /// Sets how many workers there are; two if this is not called.
     #[must_use]
     pub fn workers(mut self, n: usize) -> Config {
@@ -139,6 +148,11 @@ impl Config {
         build().require("--with-http_v2_module");
         self.http2 = true;
         self
+    }
+
+    /// What is set in its environment.
+    pub(crate) fn variables(&self) -> &BTreeMap<String, String> {
+        &self.environment
     }
 
     /// How many processes handle requests.

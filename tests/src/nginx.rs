@@ -45,8 +45,9 @@ impl Nginx {
         let ports = Ports::free();
         config.write(directory.path(), ports);
         let errors = fs::File::create(directory.path().join("stderr")).expect("a file");
-        let child =
-            command(directory.path()).stdout(Stdio::null()).stderr(errors).spawn().expect("nginx runs");
+        let mut command = command(directory.path());
+        command.envs(config.variables()).stdout(Stdio::null()).stderr(errors);
+        let child = command.spawn().expect("nginx runs");
         let master = child.id();
         let mut nginx =
             Nginx { config: config.clone(), directory, ports, child, master, expected: Vec::new() };
