@@ -8,6 +8,8 @@
 //! | `/counted?first=MS&rest=MS` | the same with a Content-Length |
 //! | `/break` | header and a piece, then the connection is closed |
 //! | `/short` | the same with a Content-Length that promises more |
+//! | `/reset` | header and a piece, then the connection is reset |
+//! | `/upgrade` | another protocol, in which whatever comes goes back, until the connection is closed |
 //! | `/flood` | a piece after the other until the connection is closed |
 //! | `/elsewhere` | an X-Accel-Redirect to `/plain` |
 //! | any other | `ok` at once |
@@ -253,6 +255,8 @@ fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, String)
 
 const STREAMED: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+const UPGRADED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 const REDIRECTED: &[u8] = b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /plain\r\nContent-Length: 0\r\n\r\n";
 const COUNTED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n";
 
@@ -284,6 +288,15 @@ fn answer(path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()>
         "/short" => {
             writer.write_all(&[COUNTED, b"first\n"].concat())?;
             writer.shutdown(Shutdown::Both)
+        }
+        "/reset" => {
+            writer.write_all(&[STREAMED, b"6\r\nfirst\n\r\n"].concat())?;
+            // Closing would not do: what is shared of this socket keeps it open.
+            Ok(rustix::net::connect_unspec(&*writer)?)
+        }
+        "/upgrade" => {
+            writer.write_all(UPGRADED)?;
+            io::copy(&mut writer.try_clone()?, writer).map(drop)
         }
         "/flood" => {
             writer.write_all(STREAMED)?;
