@@ -130,6 +130,11 @@ impl Nginx {
         self.master
     }
 
+    /// The process that its pid file names is its master from now on: an upgrade is over.
+    pub fn master_is_another(&mut self) {
+        self.master = self.read("nginx.pid").trim().parse().expect("a process id");
+    }
+
     /// All of its processes.
     pub fn processes(&self) -> Vec<Process> {
         process::of_directory(&self.directory.path().canonicalize().expect("the directory"))
