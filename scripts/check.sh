@@ -14,6 +14,7 @@ done
 
 say "== format"
 cargo fmt --all --check
+cargo fmt --manifest-path fuzz/Cargo.toml --check
 say "== lints of the crates"
 cargo clippy --locked --workspace --exclude tblb --all-targets -- -D warnings
 say "== lints and documentation of the module"

@@ -138,7 +138,8 @@ impl Scrape {
     /// In which form a body is that begins so, after blanks if any.
     fn form_of(&self, chunk: &[u8]) -> Result<Form, Fault> {
         let by_model = self.lookup.engine().map(|engine| engine.by_model);
-        match chunk.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        // JSON's blanks: one that only ASCII knows (a form feed) would be no JSON where it comes in the same piece.
+        match chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
             None => Ok(Form::Unknown),
             Some(b'{') if by_model != Some(false) => Ok(Form::Json(Vec::new())),
             Some(_) if by_model == Some(true) => Err(Fault::NoSeries),

@@ -174,6 +174,22 @@ mod tests {
         assert!(read_as(AUTO, &deep).is_err());
     }
 
+    /// Found by fuzzing: with a form feed before it, a body was JSON in two pieces and none in one.
+    #[test]
+    fn blanks_before_json_are_those_of_json_whichever_pieces_they_come_in() {
+        let read = |pieces: &[&str]| {
+            let mut scrape = Scrape::new(AUTO);
+            pieces.iter().try_for_each(|piece| scrape.feed(piece.as_bytes()).map(drop))?;
+            scrape.finish()
+        };
+        for pieces in [&["\n\u{c}{}\n"][..], &["\n\u{c}", "{}\n"], &["\n", "\u{c}{}\n"]] {
+            assert_eq!(read(pieces), Err(Fault::NoSeries), "{pieces:?}");
+        }
+        let (blanks, body) = (" \t\r\n", list(""));
+        assert!(read(&[blanks, &body]).is_ok());
+        assert_eq!(read(&[blanks, &body]), read(&[&format!("{blanks}{body}")]));
+    }
+
     #[test]
     fn of_very_many_models_the_first_are_known() {
         let item = |n: usize| format!(r#"{{"model_id":"m{n}","throughput_utilization":0.5}}"#);

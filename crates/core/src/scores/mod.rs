@@ -194,7 +194,8 @@ impl Scores {
         if how.algorithm.score(&params, &mut self.nodes, &mut self.values) {
             let open = self.known.iter_mut().filter(|known| known.standing != Standing::Closed);
             let scored = open.zip(&self.values).filter(|(known, _)| !known.rated);
-            scored.for_each(|(known, value)| known.score = Some(*value));
+            // Of numbers that no engine means (1e200 requests) the sums run over, and the score would be none.
+            scored.for_each(|(known, value)| known.score = value.is_finite().then_some(*value));
         }
     }
 }

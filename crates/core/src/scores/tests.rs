@@ -330,3 +330,18 @@ fn work_is_what_all_workers_have_in_flight_and_what_was_learnt() {
     assert_eq!([works[0].tpot, works[1].tpot], [20_000.0, 15_000.0]);
     assert_eq!(works[2].tpot, 15_000.0, "who has taught nothing is taken for the fastest");
 }
+
+/// Found by fuzzing the words of a board.
+#[test]
+fn a_score_that_numbers_beyond_all_measure_would_make_is_none() {
+    let pool = Pool::new(2);
+    for algorithm in crate::algorithm::ALL {
+        let mut scores = Scores::with_capacity(2);
+        for (peer, huge) in [1e300, f64::MAX].into_iter().enumerate() {
+            let load = Load { waiting: Some(huge), running: Some(huge), cache: Some(huge), closed: false };
+            pool.report_load(peer, 100, load);
+        }
+        let got = pool.scores(&mut scores, algorithm.name, 100);
+        assert!(got.iter().flatten().all(|score| score.is_finite()), "{}: {got:?}", algorithm.name);
+    }
+}
