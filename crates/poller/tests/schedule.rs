@@ -264,6 +264,17 @@ fn without_the_lease_nothing_is_polled() {
     assert!(server.connections() > connections, "connections are closed with the lease");
 }
 
+/// Waits until that is so, and fails the test where it does not come.
+fn until(is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Where writing down what a poll brought panics, polls go on, and are written down when it panics no more.
+/// Promise 2.
 #[test]
 fn a_sink_that_panics_does_not_end_polling() {
     let server = Server::answering(ok(PAGE));
@@ -271,11 +282,33 @@ fn a_sink_that_panics_does_not_end_polling() {
     recorder.panics.store(true, SeqCst);
     let poller = Poller::start(Arc::<Recorder>::clone(&recorder), 3).unwrap();
     poller.set_targets(vec![target(1, server.address, &settings())]);
-    let end = Instant::now() + PATIENCE;
-    while server.requests() < 5 {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(|| server.requests() >= 5);
+    recorder.panics.store(false, SeqCst);
+    recorder.wait(1, recorder.of(1).len() + 5).outcome.unwrap();
+    poller.join();
+}
+
+/// A poller whose thread is held up does not ask for the lease, so that another process can have it; when the thread is let
+/// go it asks before it polls again, and where the lease is lost it does not poll.
+/// Promise 6.
+#[test]
+fn a_poller_that_parks_keeps_no_lease() {
+    let server = Server::answering(ok(PAGE));
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    recorder.wait(1, 3).outcome.unwrap();
+    recorder.parks.store(true, SeqCst);
+    until(|| recorder.parked.load(SeqCst));
+    let asked = recorder.holds.load(SeqCst);
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(recorder.holds.load(SeqCst), asked);
+    recorder.let_go.store(true, SeqCst);
+    recorder.parks.store(false, SeqCst);
+    until(|| recorder.holds.load(SeqCst) >= asked + 2);
+    let polls = server.requests();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(server.requests(), polls);
+    recorder.let_go.store(false, SeqCst);
+    recorder.wait(1, recorder.of(1).len() + 3).outcome.unwrap();
     poller.join();
 }
 

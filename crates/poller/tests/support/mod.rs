@@ -132,6 +132,8 @@ pub struct Recorder {
     pub let_go: AtomicBool,
     pub holds: AtomicUsize,
     pub panics: AtomicBool,
+    pub parks: AtomicBool,
+    pub parked: AtomicBool,
 }
 
 impl Sink for Recorder {
@@ -148,6 +150,10 @@ impl Sink for Recorder {
             at: Instant::now(),
         });
         self.arrived.notify_all();
+        while self.parks.load(SeqCst) {
+            self.parked.store(true, SeqCst);
+            std::thread::sleep(Duration::from_millis(10));
+        }
         assert!(!self.panics.load(SeqCst), "the sink panics, as the test wants");
     }
 
