@@ -93,6 +93,10 @@ impl Sink for BoardSink {
         self.board.publish_with(target.slot as usize, &outcome, models);
     }
 
+    fn over(&self) {
+        self.board.lease().release(self.holder());
+    }
+
     fn changed(&self, target: &Target, _from: Option<State>, state: State) {
         // Where the channel is full the line is lost; the counts are not.
         let _ = self.events.try_send(Event { key: target.key, state });
@@ -117,7 +121,11 @@ impl Polling {
                 return true;
             }
         }
-        let Some(holder) = board.lease().acquire(std::process::id(), now, alive) else { return false };
+        let Some(holder) = board.lease().acquire(std::process::id(), now, alive) else {
+            // Another polls, since this process was stopped for long: its threads end by themselves.
+            self.running = None;
+            return false;
+        };
         match &mut self.running {
             Some(running) => {
                 running.sink.set_holder(holder);
@@ -206,20 +214,19 @@ impl Polling {
         }
     }
 
-    /// Stops polling and gives the lease back; waits for nothing, since requests may be under way.
-    pub fn stop(&self, board: Option<&Board>) {
+    /// Stops polling; waits for nothing, since requests may be under way. The lease is given back when the last thread has
+    /// closed its connections, so that no engine ever sees two pollers.
+    pub fn stop(&self) {
         let Some(running) = &self.running else { return };
-        if let Some(poller) = &running.poller {
-            poller.stop();
-        }
-        if let Some(board) = board {
-            board.lease().release(running.sink.holder());
+        match &running.poller {
+            Some(poller) => poller.stop(),
+            None => running.sink.over(),
         }
     }
 
     /// Stops polling and waits for the threads, which are about to stop: nothing writes to the board after this.
-    pub fn end(&mut self, board: Option<&Board>) {
-        self.stop(board);
+    pub fn end(&mut self) {
+        self.stop();
         if let Some(poller) = self.running.take().and_then(|running| running.poller) {
             poller.join();
         }

@@ -107,7 +107,7 @@ pub fn begin(cycle: *mut ngx_cycle_t) {
 /// board any more.
 pub fn end() -> bool {
     let Some(mut worker) = WORKER.with(|cell| cell.take()) else { return false };
-    worker.polling.end(worker.board.as_ref());
+    worker.polling.end();
     if worker.timer.event.timer_set() != 0 {
         // SAFETY: the timer is set, by us.
         unsafe { ngx_del_timer(&mut worker.timer.event) };
@@ -147,7 +147,7 @@ impl Worker {
     /// Looks after the lease, the peers and the board; false when that is over.
     fn tick(&mut self) -> bool {
         if exiting() {
-            self.polling.stop(self.board.as_ref());
+            self.polling.stop();
             return false;
         }
         let Some(board) = self.board else { return false };

@@ -6,7 +6,7 @@
 //! lane helps in the quicker ones, where it is soon free again.
 
 use crate::client::{CHUNK, Client};
-use crate::poller::When;
+use crate::poller::{Over, When};
 use crate::stop::Stop;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select_biased, unbounded};
 use std::io;
@@ -174,6 +174,7 @@ pub(crate) fn start(
     count: usize,
     results: &Results,
     stop: &Arc<Stop>,
+    over: &Arc<Over>,
 ) -> io::Result<(Lanes, Vec<JoinHandle<()>>)> {
     let (inputs, outputs): (Vec<_>, Vec<_>) = (0..Lane::COUNT).map(|_| unbounded()).unzip();
     let mut threads = Vec::new();
@@ -181,11 +182,12 @@ pub(crate) fn start(
     let mut assignments = Vec::new();
     for index in 0..count {
         let (assign, assigned) = bounded::<Served>(1);
-        let (results, stop) = (results.clone(), Arc::clone(stop));
+        let (results, stop, over) = (results.clone(), Arc::clone(stop), Arc::clone(over));
         let work = move || {
             if let Ok(served) = assigned.recv() {
                 work(&served, &results, &stop);
             }
+            drop(over);
         };
         match Builder::new().name(format!("tblb-poll-{index}")).stack_size(STACK).spawn(work) {
             Ok(thread) => threads.push(thread),

@@ -33,6 +33,9 @@ pub trait Sink: Send + Sync + 'static {
     /// the set that [`Poller::set_targets`] was last given, once that has returned.
     fn publish(&self, target: &Target, outcome: &Result<Reading, Fault>, when: When);
 
+    /// All threads have ended and all connections are closed: another may poll now. Called once, by the last thread.
+    fn over(&self) {}
+
     /// Takes a change that is worth a line in a log: from what was told before, None at first. One poll that goes
     /// otherwise than those before is not told, only two in a row.
     fn changed(&self, target: &Target, from: Option<State>, to: State);
@@ -45,6 +48,16 @@ pub struct When {
     pub ended: Instant,
     /// How long it took.
     pub took: Duration,
+}
+
+/// Held by each thread as long as it may have a connection; the last one that lets go says that all is over.
+pub(crate) struct Over(Arc<dyn Sink>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        // A panic there must not become one while unwinding.
+        let _ = lanes::caught(|| self.0.over());
+    }
 }
 
 /// The threads that poll. Dropped, they end without being waited for.
@@ -64,15 +77,21 @@ impl Poller {
     /// The system does not give two threads and a descriptor.
     pub fn start(sink: Arc<dyn Sink>, threads: usize) -> io::Result<Poller> {
         let stop = Arc::new(Stop::new()?);
+        let over = Arc::new(Over(Arc::clone(&sink)));
         let shared = Arc::new(Shared { sink, stop: Arc::clone(&stop), targets: Mutex::default() });
         let ((done, collected), (wake, woken)) = (unbounded(), bounded(1));
         let results = Results { done, wake: wake.clone() };
-        let (lanes, threads) = lanes::start(threads.clamp(2, MAX_THREADS) - 1, &results, &stop)?;
+        let (lanes, threads) = lanes::start(threads.clamp(2, MAX_THREADS) - 1, &results, &stop, &over)?;
         // From here on, dropping the poller ends the threads.
         let mut poller = Poller { shared: Arc::clone(&shared), wake, threads };
         let mut scheduler = Scheduler::new(shared, lanes, collected, woken);
-        let scheduler =
-            Builder::new().name("tblb-schedule".into()).stack_size(STACK).spawn(move || scheduler.run())?;
+        let schedule = move || {
+            scheduler.run();
+            // With its connections.
+            drop(scheduler);
+            drop(over);
+        };
+        let scheduler = Builder::new().name("tblb-schedule".into()).stack_size(STACK).spawn(schedule)?;
         poller.threads.push(scheduler);
         Ok(poller)
     }
