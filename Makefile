@@ -7,13 +7,14 @@
 NGINX ?= installed
 PROFILE ?= release
 T ?= 60
+MINUTES ?= 30
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR PROFILE
 # nginx itself takes a variable NGINX, for the sockets that a former nginx left to it.
 unexport NGINX
 # cargo and nginx's own make spread over the cores by themselves.
 .NOTPARALLEL:
 
-.PHONY: help setup build demo real live test faults nginx-tests fuzz check bench results install uninstall clean
+.PHONY: help setup build demo real live test faults soak nginx-tests fuzz check bench results install uninstall clean
 
 help: ## print this
 	@echo "make TARGET [NGINX=installed|vendored] [NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…] [PROFILE=release|dev]"
@@ -49,6 +50,9 @@ faults: ## the long tests, in both: faults of engines, storms of reloads, proces
 	@scripts/build.sh installed
 	@scripts/build.sh vendored
 	@scripts/faults.sh
+
+soak: build ## put nginx under load and random faults for MINUTES=30, and see whether memory, descriptors or threads grow
+	@scripts/soak.sh $(NGINX) $(MINUTES)
 
 fuzz: ## make up inputs that might break the core, T= seconds for each kind of them (needs a nightly Rust)
 	@scripts/fuzz.sh $(T)

@@ -13,6 +13,7 @@ use_vendored_nginx() {
     export NGX_CONFIGURE_ARGS="--with-debug --with-http_auth_request_module --with-http_stub_status_module"
 }
 
+# NGINX_VARIANT keeps a build of the same version apart that is made otherwise, as soak.sh does.
 use_named_nginx() {
     NGINX_SOURCE_DIR=$(realpath -m "${NGINX_SOURCE_DIR:-$(dirname "$NGINX_BUILD_DIR")}")
     NGINX_BUILD_DIR=$(realpath -m "${NGINX_BUILD_DIR:-$NGINX_SOURCE_DIR/objs}")
@@ -20,7 +21,7 @@ use_named_nginx() {
     [ -f "$NGINX_BUILD_DIR/ngx_auto_config.h" ] || fail "NGINX_BUILD_DIR=$NGINX_BUILD_DIR is not configured." \
         "In $NGINX_SOURCE_DIR run ./configure --builddir=$NGINX_BUILD_DIR with the configure arguments that nginx -V prints."
     version=$(nginx_source_version "$NGINX_SOURCE_DIR")
-    directory=$PWD/target/nginx-$version
+    directory=$PWD/target/nginx-$version${NGINX_VARIANT:+-$NGINX_VARIANT}
     nginx=$NGINX_BUILD_DIR/nginx
 }
 

@@ -15,6 +15,7 @@ mod random;
 pub mod replay;
 pub mod results;
 pub mod scenario;
+pub mod soak;
 pub mod study;
 pub mod summary;
 pub mod workload;

@@ -13,6 +13,7 @@ mod results;
 mod run;
 mod score;
 mod signals;
+mod soak;
 mod study;
 mod table;
 
@@ -43,6 +44,7 @@ enum Command {
     Load(load::Args),
     Demo(demo::Args),
     Live(live::Args),
+    Soak(soak::Args),
     Replay(replay::Args),
 }
 
@@ -58,6 +60,7 @@ pub fn run() -> Ended {
         Command::Load(args) => load::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Live(args) => live::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Replay(args) => replay::run(&args),
     }
 }

@@ -28,6 +28,7 @@ pub(super) struct Target {
     model: String,
     upstream_header: String,
     pub timeout: Duration,
+    keepalive: bool,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -50,6 +51,7 @@ impl Target {
             model: options.model.clone(),
             upstream_header: options.upstream_header.clone(),
             timeout: options.timeout,
+            keepalive: options.keepalive,
             idle: Mutex::new(Vec::new()),
         })
     }
@@ -100,8 +102,11 @@ impl Target {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Keeps a connection whose answer was read to its end.
+    /// Keeps a connection whose answer was read to its end, unless none is to be kept.
     pub fn keep(&self, connection: Connection) {
+        if !self.keepalive {
+            return;
+        }
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
     }
 }

@@ -68,6 +68,9 @@ pub struct Options {
     pub timeout: Duration,
     /// The response header that names the upstream server which answered.
     pub upstream_header: String,
+    /// Whether connections are kept for further requests. The server may close one at the moment in which a request
+    /// is sent on it, so where it may do so at any time, a request fails only by chance.
+    pub keepalive: bool,
 }
 
 impl Options {
@@ -84,6 +87,7 @@ impl Options {
             seed: 1,
             timeout: Duration::from_secs(120),
             upstream_header: "x-upstream".to_owned(),
+            keepalive: true,
         }
     }
 }

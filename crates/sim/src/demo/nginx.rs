@@ -110,6 +110,16 @@ impl Nginx {
         format!("http://{}", self.addr)
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The id of its master process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it logged so far.
     pub fn error_log(&self) -> String {
         // There is no log before it has written one.
