@@ -75,7 +75,8 @@ impl Held<'_> {
     /// One more by each upstream; the nodes that they went to.
     fn begin(&mut self) -> Vec<String> {
         self.number += 1;
-        let name = self.number.to_string();
+        // A name that the nodes have not released yet, for another nginx either.
+        let name = format!("{}-{}", self.nginx.address().port(), self.number);
         let path = |upstream| format!("/of/{upstream}/hold/{name}");
         let streams: Vec<_> =
             self.upstreams.iter().map(|upstream| self.nginx.stream(&path(upstream))).collect();
