@@ -192,6 +192,8 @@ impl<'a> Board<'a> {
     /// which is counted. A slot that another process claims for the same peer at the same time is found.
     pub fn claim(&self, key: u64, upstream: usize, now: u64) -> Option<usize> {
         if let Some(index) = self.find(key) {
+            // Whoever claimed it may have been killed before it said whose it is.
+            self.slot(index).inspect(|slot| slot.belong(upstream));
             return Some(index);
         }
         for (index, slot) in self.probe(key) {

@@ -128,6 +128,13 @@ impl<'a> Slot<'a> {
         usize::try_from(self.get(word::UPSTREAM)).unwrap_or(usize::MAX)
     }
 
+    /// Says which upstream its peer belongs to.
+    pub(super) fn belong(&self, upstream: usize) {
+        if self.upstream() != upstream {
+            self.set(word::UPSTREAM, upstream as u64);
+        }
+    }
+
     /// When the peer was last seen in its upstream, in ms.
     pub fn seen_at(&self) -> u64 {
         self.get(word::SEEN_AT)

@@ -37,6 +37,20 @@ fn a_sample_comes_back_and_changes_the_version_of_its_upstream() {
     assert_eq!(slot.last_poll(), Some((2000, 3, 4)));
 }
 
+/// Promise 4.
+#[test]
+fn a_slot_whose_claim_was_cut_short_is_made_whole() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    let index = board.claim(77, 1, 10).unwrap();
+    // As after a kill between the key and the number of the upstream.
+    board.slot(index).unwrap().belong(0);
+    assert_eq!(board.claim(77, 1, 20), Some(index));
+    let before = board.version(1);
+    board.publish(index, &good(1000, 1.0));
+    assert_eq!((board.slot(index).unwrap().upstream(), board.version(1)), (1, before + 1));
+}
+
 #[test]
 fn a_reader_never_sees_half_a_sample() {
     let words = zone(SHAPE);
