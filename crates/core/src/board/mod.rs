@@ -191,20 +191,14 @@ impl<'a> Board<'a> {
     /// The slot of the peer `key` (not 0), claimed for `upstream` if it has none yet; None if all are taken,
     /// which is counted. A slot that another process claims for the same peer at the same time is found.
     pub fn claim(&self, key: u64, upstream: usize, now: u64) -> Option<usize> {
-        if let Some(index) = self.find(key) {
-            // Whoever claimed it may have been killed before it said whose it is.
-            self.slot(index).inspect(|slot| slot.belong(upstream));
-            return Some(index);
+        let free = || self.probe(key).find(|(_, slot)| slot.claim(key, now)).map(|(index, _)| index);
+        let found = self.find(key).or_else(free);
+        match found.and_then(|index| self.slot(index)) {
+            // Also of one that was found: who claimed it may have been killed before it said whose it is.
+            Some(slot) => slot.belong(upstream),
+            None => _ = self.words[header::REFUSED].fetch_add(1, Relaxed),
         }
-        for (index, slot) in self.probe(key) {
-            match slot.claim(key, upstream, now) {
-                Ok(()) => return Some(index),
-                Err(taken) if taken == key => return Some(index),
-                Err(_) => {}
-            }
-        }
-        self.words[header::REFUSED].fetch_add(1, Relaxed);
-        None
+        found
     }
 
     /// The slot of the peer `key`, None if it has none.

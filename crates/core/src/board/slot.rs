@@ -145,13 +145,14 @@ impl<'a> Slot<'a> {
         self.set(word::SEEN_AT, now);
     }
 
-    /// Takes a free slot, or says whose it is. `upstream` and the time are written after the key: who reads
-    /// them in between sees those of nobody, for a moment and without harm.
-    pub(super) fn claim(&self, key: u64, upstream: usize, now: u64) -> Result<(), u64> {
-        self.0[word::KEY].compare_exchange(0, key, AcqRel, Acquire)?;
-        self.set(word::UPSTREAM, upstream as u64);
-        self.set(word::SEEN_AT, now);
-        Ok(())
+    /// Takes a slot that is free for this peer; whether it is the peer's now. The time, and what [`Slot::belong`] says, are
+    /// written after the key: who reads them in between sees those of nobody, for a moment and without harm.
+    pub(super) fn claim(&self, key: u64, now: u64) -> bool {
+        match self.0[word::KEY].compare_exchange(0, key, AcqRel, Acquire) {
+            Ok(_) => self.see(now),
+            Err(taken) => return taken == key,
+        }
+        true
     }
 
     /// Frees the slot. The key goes last, so that nobody claims a slot that still holds another's numbers.
