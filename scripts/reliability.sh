@@ -31,13 +31,14 @@ rows() {
 }
 
 wrong=0
-if ! difference=$(diff <(rows | numbers) <(tests | numbers)); then
+listed=$(rows | numbers)
+if ! difference=$(diff <(echo "$listed") <(tests | numbers)); then
     echo "$page (<) and the doc comments of the tests (>) differ:" >&2
     grep '^[<>]' <<<"$difference" >&2
     wrong=1
 fi
 while IFS= read -r promise; do
-    rows | numbers | cut -d ' ' -f 2- | grep -wq "$promise" && continue
+    cut -d ' ' -f 2- <<<"$listed" | grep -w "$promise" >/dev/null && continue
     echo "$page: no test owns promise $promise" >&2
     wrong=1
 done < <(sed -n 's/^\([0-9]*\)\. .*/\1/p' $page)

@@ -21,6 +21,16 @@ pub fn several(n: usize) -> Vec<Engine> {
     (0..n).map(|_| start(&options())).collect()
 }
 
+/// The name of an engine as a server.
+pub fn name(engine: &Engine) -> String {
+    engine.addr().to_string()
+}
+
+/// The names of engines as servers.
+pub fn names(engines: &[Engine]) -> Vec<String> {
+    engines.iter().map(name).collect()
+}
+
 /// The path of completions.
 pub const COMPLETIONS: &str = "/v1/completions";
 

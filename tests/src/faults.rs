@@ -87,7 +87,7 @@ impl Patient {
 
     /// Its name in the status.
     pub fn name(&self) -> String {
-        self.engine.addr().to_string()
+        engines::name(&self.engine)
     }
 
     /// Whether anybody has followed its redirect.

@@ -2,6 +2,7 @@
 
 use crate::client::{Connection, Failure};
 use crate::engines::{COMPLETIONS, completion};
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -36,6 +37,19 @@ impl<T: Send + 'static> Meanwhile<T> {
         self.over.store(true, Relaxed);
         let threads = self.threads.drain(..);
         threads.flat_map(|thread| thread.join().expect("a thread that does not panic")).collect()
+    }
+}
+
+impl<T, E: Debug> Meanwhile<Result<T, E>> {
+    /// Ends them, fails the test if anything that they did has failed, and says how much it was.
+    pub fn end_well(self) -> usize
+    where
+        Result<T, E>: Send + 'static,
+    {
+        let done = self.end();
+        let failed: Vec<_> = done.iter().filter_map(|done| done.as_ref().err()).collect();
+        assert!(failed.is_empty(), "{} of {} failed: {failed:?}", failed.len(), done.len());
+        done.len()
     }
 }
 

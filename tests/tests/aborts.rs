@@ -79,7 +79,7 @@ fn before_the_first_byte() {
     for (zone, proxying) in VARIANTS {
         let engines = engines::several(2);
         engines.iter().for_each(|engine| engine.set_fault(Fault::HangInference));
-        let servers: Vec<_> = engines.iter().map(|engine| engine.addr().to_string()).collect();
+        let servers = engines::names(&engines);
         let nginx = start(zone, proxying, &servers);
         let clients = clients(&nginx, &post(&completion(10)), 0);
         wait_for_in_flight(&nginx, CLIENTS);

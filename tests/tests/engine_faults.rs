@@ -4,15 +4,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tblb_tests::client::Connection;
 use tblb_tests::config::{Config, upstream};
-use tblb_tests::engines::{self, COMPLETIONS, Engine, Fault, completion};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, Fault, completion, name};
 use tblb_tests::faults::{CASES, Patient};
 use tblb_tests::meanwhile::{Meanwhile, load};
 use tblb_tests::nginx::Nginx;
 use tblb_tests::{process, wait_within};
-
-fn name(engine: &Engine) -> String {
-    engine.addr().to_string()
-}
 
 fn before(method: &str, engines: &[Engine], parameters: &str) -> Nginx {
     let servers = engines.iter().map(|engine| format!("{} {parameters}", engine.addr()));
@@ -105,8 +101,7 @@ fn engines_that_fail_cost_the_others_nothing() {
     assert!(after.kb < between.kb + 512, "{between:?}, {after:?}");
     // A request has two, and a status one.
     assert!(after.descriptors <= before.descriptors + 6, "{before:?}, {after:?}");
-    let failed: Vec<_> = clients.end().into_iter().filter_map(Result::err).collect();
-    assert!(failed.is_empty(), "{failed:?}");
+    clients.end_well();
 }
 
 /// An engine of which the numbers stand still while requests come and go is not believed: its metrics grow stale, the
@@ -142,7 +137,7 @@ fn numbers_that_stand_still_grow_stale() {
     nginx.wait_for("they are fresh again", |status| {
         (status.peer("llm", &frozen).text("state") == "fresh").then_some(())
     });
-    assert!(clients.end().into_iter().all(|answer| answer.is_ok()));
+    clients.end_well();
 }
 
 /// An engine that reports 0 whatever it does looks idle, and gets less than twice its fair share.
@@ -160,7 +155,7 @@ fn an_engine_that_always_reports_0_is_not_flooded() {
         let share = share_of(&nginx, &engines[0], 500);
         println!("{method}: {share:.3}");
         assert!(share < 2.0 / 4.0, "{method}: {share}");
-        assert!(clients.end().into_iter().all(|answer| answer.is_ok()));
+        clients.end_well();
     }
 }
 

@@ -5,7 +5,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, getsock
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::{Duration, Instant};
 use tblb_tests::config::{Config, upstream};
-use tblb_tests::engines::{self, COMPLETIONS, Engine, completion};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, completion, name};
 use tblb_tests::faults::{CASES, Patient};
 use tblb_tests::meanwhile::load;
 use tblb_tests::nginx::Nginx;
@@ -41,10 +41,6 @@ impl Closed {
 
 fn nonblocking() -> OwnedFd {
     socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::NONBLOCK, None).expect("a socket")
-}
-
-fn name(engine: &Engine) -> String {
-    engine.addr().to_string()
 }
 
 /// Waits until each of these servers has had some polls that ended so, and no other.
@@ -101,8 +97,7 @@ fn metrics_that_cannot_be_used() {
     patients.iter().for_each(Patient::fall_ill);
     faults.iter().for_each(|(server, word)| assert!(last_line(&nginx, server, 3).ends_with(word)));
     assert!(!patients.iter().any(Patient::was_followed));
-    let failed: Vec<_> = clients.end().into_iter().filter_map(Result::err).collect();
-    assert!(failed.is_empty(), "{failed:?}");
+    clients.end_well();
     let answer = nginx.connect().send("POST", COMPLETIONS, &[], &completion(2)).expect("an answer");
     assert_eq!(answer.status, 200);
 }

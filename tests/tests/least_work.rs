@@ -4,7 +4,7 @@ use std::time::Duration;
 use tblb_sim::node::NodeSpec;
 use tblb_tests::client::Connection;
 use tblb_tests::config::{Config, upstream};
-use tblb_tests::engines::{COMPLETIONS, Engine, Fault, Options, completion, start};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, Fault, Options, completion, start};
 use tblb_tests::meanwhile;
 use tblb_tests::nginx::Nginx;
 
@@ -14,7 +14,7 @@ fn engines<const N: usize>(speeds: [f64; N]) -> [Engine; N] {
 }
 
 fn before(engines: &[Engine], method: &str) -> Nginx {
-    let servers: Vec<_> = engines.iter().map(|engine| engine.addr().to_string()).collect();
+    let servers = engines::names(engines);
     Config::new(upstream("llm", method, servers)).start()
 }
 
@@ -22,7 +22,7 @@ fn before(engines: &[Engine], method: &str) -> Nginx {
 fn send(nginx: &Nginx, picks: u64) {
     let clients = meanwhile::load(nginx.address(), 4, 40);
     nginx.wait_for("so many picks", |status| (status.sum("llm", "picks") >= picks).then_some(()));
-    assert!(clients.end().into_iter().all(|answer| answer.is_ok()));
+    clients.end_well();
     nginx.wait_for("nothing is in flight", |status| (status.sum("llm", "in_flight") == 0).then_some(()));
 }
 

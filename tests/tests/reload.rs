@@ -22,10 +22,6 @@ const POLLED: &str = "zone llm 64k; tblb; tblb_metrics interval=50ms timeout=5s;
 /// that some come while nobody polls and others while somebody does.
 const PAUSE: Duration = Duration::from_millis(400);
 
-fn names(engines: &[Engine]) -> Vec<String> {
-    engines.iter().map(|engine| engine.addr().to_string()).collect()
-}
-
 /// The most pollers that an engine has at a time, again and again.
 fn pollers(engines: &Arc<Vec<Engine>>) -> Meanwhile<usize> {
     let engines = Arc::clone(engines);
@@ -35,21 +31,13 @@ fn pollers(engines: &Arc<Vec<Engine>>) -> Meanwhile<usize> {
     })
 }
 
-/// Ends a load of more than so many requests, of which none has failed.
-fn assert_whole(load: Meanwhile<Result<(), String>>, more_than: usize) {
-    let answers = load.end();
-    let failed: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
-    assert!(failed.is_empty(), "{} of {} requests failed: {failed:?}", failed.len(), answers.len());
-    assert!(answers.len() > more_than, "{} requests", answers.len());
-}
-
 /// The module, the board: 20 reloads while clients stream fail no request. What is known of the servers is carried
 /// over each time, engines see one poller at a time, and the old processes end with their requests.
 /// Promise 9.
 #[test]
 fn twenty_reloads_under_load() {
     let engines = Arc::new(engines::several(3));
-    let names = names(&engines);
+    let names = engines::names(&engines);
     let nginx = Config::new(upstream("llm", POLLED, &names)).start();
     nginx.wait_until_all("fresh");
     let before = nginx.status();
@@ -67,18 +55,14 @@ fn twenty_reloads_under_load() {
         nginx.reload();
         thread::sleep(PAUSE);
     }
-    assert_whole(clients, 10 * RELOADS);
+    assert!(clients.end_well() > 10 * RELOADS);
     let unknown = unknown.end();
     assert!(unknown.len() > RELOADS && unknown.iter().all(|answer| *answer == Ok(0)), "{unknown:?}");
     let most = pollers.end().into_iter().max();
     assert_eq!(most, Some(1), "connections of pollers to one engine at a time");
 
     wait_for("the old processes are gone", || (nginx.processes().len() == 3).then_some(()));
-    nginx.wait_for("one of the workers polls", |status| {
-        let polling: Vec<_> = nginx.workers().into_iter().filter(|pid| poller_threads(*pid) > 0).collect();
-        (polling.len() == 1 && status.poller() == Some(polling[0])).then_some(())
-    });
-    nginx.wait_until_all("fresh");
+    wait_until_it_polls(&nginx, &nginx.workers());
     let after = nginx.status();
     assert_eq!(after.sum("llm", "in_flight"), 0);
     assert_eq!(after.sum("llm", "failures"), 0);
@@ -97,7 +81,7 @@ fn twenty_reloads_under_load() {
 #[test]
 fn counts_go_with_the_server() {
     let engines = engines::several(3);
-    let names = names(&engines);
+    let names = engines::names(&engines);
     let config = |names: &[String]| {
         Config::new(upstream("llm", "zone llm 64k; tblb; tblb_metrics interval=50ms timeout=5s;", names))
     };
@@ -150,7 +134,7 @@ fn settled(nginx: &Nginx) -> ([usize; 3], u64) {
 #[ignore = "make faults"]
 fn fifty_reloads_in_twenty_seconds() {
     let engines = Arc::new(engines::several(3));
-    let nginx = Config::new(upstream("llm", POLLED, names(&engines))).start();
+    let nginx = Config::new(upstream("llm", POLLED, engines::names(&engines))).start();
     nginx.wait_until_all("fresh");
     let (before, memory) = settled(&nginx);
 
@@ -162,8 +146,8 @@ fn fifty_reloads_in_twenty_seconds() {
         thread::sleep((Duration::from_millis(400) * reload).saturating_sub(begun.elapsed()));
     }
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
-    assert_whole(short, 500);
-    assert_whole(long, 10);
+    assert!(short.end_well() > 500);
+    assert!(long.end_well() > 10);
     assert_eq!(pollers.end().into_iter().max(), Some(1), "pollers of one engine at a time");
     let (after, memory_after) = settled(&nginx);
     assert_eq!(before, after, "processes, descriptors, threads");
@@ -195,10 +179,11 @@ fn wait_for_workers(nginx: &Nginx, of_each: &[usize]) -> Vec<(u32, Vec<u32>)> {
     })
 }
 
-/// Waits until one of these workers polls and all metrics are fresh.
+/// Waits until one of these workers polls, and no other of them, and all metrics are fresh.
 fn wait_until_it_polls(nginx: &Nginx, workers: &[u32]) {
-    nginx.wait_for("it polls", |status| {
-        status.poller().filter(|pid| workers.contains(pid) && poller_threads(*pid) > 0)
+    nginx.wait_for("one polls", |status| {
+        let polling: Vec<_> = workers.iter().copied().filter(|pid| poller_threads(*pid) > 0).collect();
+        (polling.len() == 1 && status.poller() == Some(polling[0])).then_some(())
     });
     nginx.wait_until_all("fresh");
 }
@@ -210,7 +195,7 @@ fn wait_until_it_polls(nginx: &Nginx, workers: &[u32]) {
 #[ignore = "make faults"]
 fn an_upgrade_and_back_under_load() {
     let engines = Arc::new(engines::several(3));
-    let mut nginx = Config::new(upstream("llm", POLLED, names(&engines))).daemon().start();
+    let mut nginx = Config::new(upstream("llm", POLLED, engines::names(&engines))).daemon().start();
     nginx.wait_until_all("fresh");
     let [short, long] = short_and_long(nginx.address());
     let pollers = pollers(&engines);
@@ -238,8 +223,8 @@ fn an_upgrade_and_back_under_load() {
     assert_eq!(nginx.master(), new.0);
     wait_until_it_polls(&nginx, &new.1);
 
-    assert_whole(short, 200);
-    assert_whole(long, 5);
+    assert!(short.end_well() > 200);
+    assert!(long.end_well() > 5);
     let most = pollers.end().into_iter().max();
     assert!(most <= Some(2), "{most:?} pollers of one engine at a time");
     nginx.wait_for("nothing is in flight", |status| (status.sum("llm", "in_flight") == 0).then_some(()));

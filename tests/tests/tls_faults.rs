@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use std::net::TcpListener;
 use tblb_tests::client::Connection;
 use tblb_tests::config::{Config, upstream};
-use tblb_tests::engines::{self, COMPLETIONS, Engine, Options, Tls, completion};
+use tblb_tests::engines::{self, COMPLETIONS, Engine, Options, Tls, completion, name};
 
 /// An authority that signs certificates.
 fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
@@ -40,7 +40,6 @@ fn certificates_that_are_not_good() {
     // Connections are made by the system, and nobody ever says anything.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let silent = (silent.local_addr().expect("an address").to_string(), silent);
-    let name = |engine: &Engine| engine.addr().to_string();
     let faults: Vec<_> = bad.iter().map(|(engine, kind)| (name(engine), *kind)).collect();
     let faults: Vec<_> = faults.into_iter().chain([(silent.0.clone(), "timeout")]).collect();
     let servers = [name(&good)].into_iter().chain(bad.iter().map(|(engine, _)| name(engine)));

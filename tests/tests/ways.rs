@@ -49,103 +49,79 @@ struct Way {
     at_least: [u64; 3],
 }
 
+/// A way on which all is well and nobody goes away.
+const WELL: Way = Way {
+    name: "",
+    server: "",
+    path: "/tokens?first=5&rest=10",
+    moods: [Mood::Well, Mood::Well],
+    leaves: 0,
+    at_least: [0, 0, 0],
+};
+
 const WAYS: [Way; 12] = [
     Way {
         name: "clients go away",
-        server: "",
         path: "/tokens?first=5&rest=20",
-        moods: [Mood::Well, Mood::Well],
         leaves: 1,
         at_least: [0, 0, 250],
+        ..WELL
     },
-    Way {
-        name: "resets",
-        server: "",
-        path: "/reset",
-        moods: [Mood::Well, Mood::Well],
-        leaves: 0,
-        at_least: [0, 1000, 0],
-    },
+    Way { name: "resets", path: "/reset", at_least: [0, 1000, 0], ..WELL },
     Way {
         name: "retries",
         server: "proxy_next_upstream error non_idempotent;",
-        path: "/tokens?first=5&rest=10",
         moods: [Mood::Close, Mood::Well],
-        leaves: 0,
         at_least: [1000, 250, 0],
+        ..WELL
     },
     Way {
         name: "retries, and clients go away",
         server: "proxy_next_upstream error http_503 non_idempotent;",
-        path: "/tokens?first=5&rest=10",
         moods: [Mood::Status(503), Mood::Well],
         leaves: 2,
         at_least: [500, 250, 50],
+        ..WELL
     },
     Way {
         name: "error_page",
         server: "proxy_next_upstream error http_503 non_idempotent; proxy_intercept_errors on; \
             error_page 503 = @second; location @second { proxy_pass http://second; }",
-        path: "/tokens?first=5&rest=10",
         moods: [Mood::Status(503), Mood::Status(503)],
-        leaves: 0,
         at_least: [1000, 2000, 0],
+        ..WELL
     },
-    Way {
-        name: "auth_request",
-        server: ALLOWED,
-        path: "/tokens?first=5&rest=10",
-        moods: [Mood::Well, Mood::Well],
-        leaves: 0,
-        at_least: [2000, 0, 0],
-    },
+    Way { name: "auth_request", server: ALLOWED, at_least: [2000, 0, 0], ..WELL },
     Way {
         name: "auth_request, and clients go away",
         server: ALLOWED,
-        path: "/tokens?first=5&rest=10",
-        moods: [Mood::Well, Mood::Well],
         leaves: 2,
         at_least: [1000, 0, 50],
+        ..WELL
     },
-    Way {
-        name: "mirror",
-        server: MIRRORED,
-        path: "/tokens?first=5&rest=10",
-        moods: [Mood::Well, Mood::Well],
-        leaves: 0,
-        at_least: [2000, 0, 0],
-    },
-    Way {
-        name: "mirror, and clients go away",
-        server: MIRRORED,
-        path: "/tokens?first=5&rest=10",
-        moods: [Mood::Well, Mood::Well],
-        leaves: 2,
-        at_least: [1000, 0, 50],
-    },
+    Way { name: "mirror", server: MIRRORED, at_least: [2000, 0, 0], ..WELL },
+    Way { name: "mirror, and clients go away", server: MIRRORED, leaves: 2, at_least: [1000, 0, 50], ..WELL },
     Way {
         name: "cache locks",
         server: CACHE,
         path: "/tokens?first=5&rest=20&key=",
-        moods: [Mood::Well, Mood::Well],
-        leaves: 0,
         at_least: [50, 0, 0],
+        ..WELL
     },
     Way {
         name: "cache locks, and clients go away",
         server: CACHE,
         path: "/tokens?first=5&rest=20&key=",
-        moods: [Mood::Well, Mood::Well],
         leaves: 2,
         at_least: [50, 0, 0],
+        ..WELL
     },
     Way {
         name: "upgrades",
         server: "proxy_set_header Connection upgrade; proxy_set_header Upgrade websocket;",
         path: "/upgrade",
-        moods: [Mood::Well, Mood::Well],
-        leaves: 0,
         at_least: [900, 0, 0],
+        ..WELL
     },
 ];
 

@@ -146,10 +146,8 @@ impl Room {
         }
         let sample = self.sample(Duration::ZERO).ok_or("nginx is gone")?;
         let pollers: Vec<u64> = sample.workers.iter().map(|(_, usage)| usage.pollers).collect();
-        // A worker that lost its lease while it was stopped may have its threads for a while yet.
-        let sane =
-            pollers.iter().all(|&threads| threads <= POLLERS) && pollers.iter().any(|&threads| threads > 0);
-        if pollers.len() == WORKERS && sane {
+        let polling: Vec<u64> = pollers.iter().copied().filter(|threads| *threads > 0).collect();
+        if pollers.len() == WORKERS && polling == [POLLERS] {
             return Ok(());
         }
         Err(format!("{} workers, whose threads that poll are {pollers:?}", pollers.len()))
