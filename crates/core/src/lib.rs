@@ -14,4 +14,5 @@ pub mod picker;
 pub mod reason;
 pub mod scores;
 pub mod status;
+pub mod sync;
 pub mod tries;

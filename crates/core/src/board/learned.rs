@@ -7,7 +7,7 @@
 //! was made of, since each store is a mean of what was read and what was seen, and the next answer moves it on. A worker
 //! that is killed has stored or has not; a word is never half written.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// How far an answer moves an average. The last twenty answers make up two thirds of it: few enough that a node which
 /// slows down is known for it within seconds, enough that one odd answer does not count for much.

@@ -1,6 +1,6 @@
 //! The lease: which process may poll.
 
-use std::sync::atomic::{
+use crate::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };

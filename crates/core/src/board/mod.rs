@@ -36,9 +36,9 @@ pub use slot::{FAULTS, Outcome, Sample, Slot, Totals};
 pub use ttft::{BUCKETS, Histogram};
 
 use crate::model::Models;
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Add;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
@@ -234,7 +234,7 @@ impl<'a> Board<'a> {
 
     /// A number that changes whenever a sample of `upstream` does; 0 for an upstream that there is not.
     pub fn version(&self, upstream: usize) -> u64 {
-        self.version_word(upstream).map_or(0, |word| word.load(std::sync::atomic::Ordering::Acquire))
+        self.version_word(upstream).map_or(0, |word| word.load(crate::sync::Ordering::Acquire))
     }
 
     fn version_word(&self, upstream: usize) -> Option<&'a AtomicU64> {
@@ -255,7 +255,7 @@ impl<'a> Board<'a> {
         let Some(slot) = self.slot(index) else { return };
         slot.publish(outcome, models, self.in_flight(index).active);
         if let Some(word) = self.version_word(slot.upstream()) {
-            word.fetch_add(1, std::sync::atomic::Ordering::Release);
+            word.fetch_add(1, crate::sync::Ordering::Release);
         }
     }
 

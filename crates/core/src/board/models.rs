@@ -4,7 +4,7 @@
 //! which only the status needs, are there once. A name that does not fit is cut there, and known by its key all the same.
 
 use crate::model::{CAPACITY, Models, key};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// Words of a name.
 const NAME: usize = 8;

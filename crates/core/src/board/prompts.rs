@@ -1,6 +1,6 @@
 //! How long the prompts of an upstream are, so that one body that is no prompt can be told from those that are.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// Words: the logarithm of the quantile, and how many prompts it is made of.
 pub(super) const WORDS: usize = 2;

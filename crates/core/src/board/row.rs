@@ -1,10 +1,10 @@
 //! A row: the requests that one worker process has in flight, by slot.
 
-use std::ops::Add;
-use std::sync::atomic::{
+use crate::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
+use std::ops::Add;
 
 /// Words before the counts: the process id, and padding to a cache line.
 pub(super) const HEADER: usize = 8;

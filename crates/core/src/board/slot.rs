@@ -5,7 +5,7 @@ use super::models::{self, List, Served};
 use super::ttft::{self, Histogram};
 use crate::load::Load;
 use crate::model::Models;
-use std::sync::atomic::{
+use crate::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
     fence,

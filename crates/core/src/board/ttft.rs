@@ -1,6 +1,6 @@
 //! Times to first token, as a histogram that all workers add to.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// Buckets: four to an octave from 1 ms to 55 s, and one for all above; a quantile is off by 9 % at most.
 pub const BUCKETS: usize = 64;
