@@ -49,6 +49,8 @@ faults: ## the long tests, in both: faults of engines, storms of reloads, proces
 	@scripts/setup.sh faults
 	@scripts/build.sh installed
 	@scripts/build.sh vendored
+	@scripts/build.sh installed failpoints
+	@scripts/build.sh vendored failpoints
 	@scripts/faults.sh
 
 soak: build ## put nginx under load and random faults for MINUTES=30, and see whether memory, descriptors or threads grow

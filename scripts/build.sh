@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# build.sh installed|vendored [lint]: builds the module for an nginx into target/nginx-VERSION (nginx-vendored for
-# that of the crate nginx-src, which is built beside it) and prints the line that loads it; or lints it for that nginx.
+# build.sh installed|vendored [lint|failpoints]: builds the module for an nginx into target/nginx-VERSION (nginx-vendored for
+# that of the crate nginx-src, which is built beside it) and prints the line that loads it; or lints it for that nginx;
+# or builds the one with failpoints, for tests, into failpoints/ there.
 #   NGINX_SOURCE_DIR=… NGINX_BUILD_DIR=…  another nginx than the installed one, configured; either stands for both
 #                                         where the build directory is objs/ in the source directory
 #   PROFILE=release (the default) or dev
@@ -12,6 +13,9 @@
 . scripts/nginx-source.sh
 find_rust || fail "no Rust $(rust_minimum) or newer: make setup"
 
+purpose=${2:-}
+# Failpoints are refused without debug assertions.
+[ "$purpose" != failpoints ] || PROFILE=dev
 options=(-p tblb --profile "${PROFILE:-release}")
 
 # Does that nginx take the module? It compares its version and flags with those the module was compiled for.
@@ -20,7 +24,7 @@ check_loading() {
     # Without -e, which came with 1.19.5, nginx first complains of the log it was compiled to write to.
     version_at_least "$version" 1.19.5 && quiet+=(-e stderr)
     printf 'load_module "%s";\npid "%s";\nerror_log stderr;\nevents { }\n' \
-        "$directory/$module" "$directory/check.pid" >"$directory/check.conf"
+        "$built" "$directory/check.pid" >"$directory/check.conf"
     "$nginx" -t "${quiet[@]}" -p "$directory" -c "$directory/check.conf" || fail "$nginx does not load the module"
     rm -f "$directory/check.conf" "$directory/check.pid"
 }
@@ -34,24 +38,30 @@ elif [ -z "${NGINX_SOURCE_DIR:-}" ]; then
 fi
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR CARGO_TARGET_DIR=$directory/cargo
 
-if [ "${2:-}" = lint ]; then
+if [ "$purpose" = lint ]; then
     cargo clippy --locked "${options[@]}" --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" exec cargo doc --locked --no-deps --document-private-items "${options[@]}"
 fi
 
-say "Building $module in $directory"
+built=$directory/$module
+if [ "$purpose" = failpoints ]; then
+    options+=(--features failpoints)
+    built=$directory/failpoints/$module
+    mkdir -p "$directory/failpoints"
+fi
+say "Building $built"
 messages=$(cargo build "${options[@]}" --message-format=json-render-diagnostics)
 # said PATTERN: the part in \(…\) of cargo's messages.
 said() { printf '%s\n' "$messages" | sed -n "s|.*$1.*|\\1|p"; }
 
-replace_file 644 "$(said "\"\\([^\"]*/lib$module\\)\"")" "$directory/$module"
-if [ "$version" = vendored ]; then
+replace_file 644 "$(said "\"\\([^\"]*/lib$module\\)\"")" "$built"
+if [ "$version" = vendored ] && [ "$purpose" != failpoints ]; then
     replace_file 755 "$(said '#nginx-sys@.*"out_dir":"\([^"]*\)"')/objs/nginx" "$nginx"
 fi
 if [ -x "$nginx" ]; then
     check_loading
     say "nginx:  $nginx"
 fi
-say "module: $directory/$module"
+say "module: $built"
 say "load it with:"
-say "    load_module $directory/$module;"
+say "    load_module $built;"

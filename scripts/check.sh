@@ -20,6 +20,9 @@ cargo clippy --locked --workspace --exclude tblb --all-targets -- -D warnings
 say "== lints and documentation of the module"
 scripts/build.sh installed lint
 scripts/build.sh vendored lint
+say "== failpoints are refused in a release"
+cargo check --locked --release -p tblb-core --features failpoints 2>&1 | grep -q "failpoints are for tests" ||
+    fail "a build without debug assertions takes the feature failpoints"
 say "== documentation"
 sources "*.md" | xargs -0 scripts/links.sh
 scripts/reliability.sh

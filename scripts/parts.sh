@@ -38,7 +38,8 @@ run_part() {
 end_to_end() (
     choose_nginx "$1"
     shift
-    TBLB_NGINX=$nginx TBLB_MODULE=$directory/$module cargo test --no-fail-fast -p tblb-tests "$@"
+    export TBLB_NGINX=$nginx TBLB_MODULE=$directory/$module TBLB_FAILPOINTS_MODULE=$directory/failpoints/$module
+    cargo test --no-fail-fast -p tblb-tests "$@"
 )
 
 # sum_up: the summary; fails if a test did.

@@ -14,6 +14,7 @@ use ngx::ffi::{
 };
 use std::ffi::c_void;
 use std::ptr;
+use tblb_core::failpoint::{Point, hit};
 use tblb_core::model::Name;
 use tblb_core::reason::Reason;
 use tblb_core::scores::Verdict;
@@ -59,8 +60,9 @@ unsafe extern "C" fn init_peer(
         if data.is_null() {
             return NGX_ERROR as ngx_int_t;
         }
-        (*data).prompt = conf.as_ref().map_or(1, |conf| worker::prompt(conf, bytes));
-        (*data).model = match conf.as_ref().and_then(|conf| asked(r, conf)) {
+        // What goes wrong in here costs the request its weight or its model, and not its answer.
+        (*data).prompt = guard::or(1, || conf.as_ref().map_or(1, |conf| worker::prompt(conf, bytes)));
+        (*data).model = match guard::or(None, || conf.as_ref().and_then(|conf| asked(r, conf))) {
             None | Some((_, Verdict::Unlisted)) => None,
             Some((name, Verdict::Served)) => Some(name.key()),
             Some((name, Verdict::Refused)) => {
@@ -69,7 +71,7 @@ unsafe extern "C" fn init_peer(
             }
         };
         (*data).conf = conf.map_or(ptr::null(), |conf| ptr::from_ref(conf));
-        (*data).kept = request::keep(r);
+        (*data).kept = guard::or(None, || request::keep(r));
         (*(*r).upstream).peer.data = data.cast();
         if ngx_http_upstream_init_round_robin_peer(r, upstream) != NGX_OK as ngx_int_t {
             return NGX_ERROR as ngx_int_t;
@@ -109,6 +111,7 @@ unsafe extern "C" fn free_peer(pc: *mut ngx_peer_connection_t, data: *mut c_void
             if let Some(kept) = data.kept {
                 kept.end(state);
             }
+            hit(Point::PeerHeld);
         });
         if !data.round_robin.current.is_null() {
             ngx_http_upstream_free_round_robin_peer(pc, (&raw mut data.round_robin).cast(), state);
@@ -177,9 +180,13 @@ fn get_of(
 }
 
 fn begin(data: &PeerData, conf: &UpstreamConf, slot: Option<u32>, score: Option<f64>, reason: Reason) {
-    if let Some(kept) = data.kept {
-        kept.begin(slot, data.prompt, conf.block.balance.algorithm.name, score, reason);
-    }
+    // The peer is taken by now: whatever goes wrong here must not have another one taken.
+    guard::or((), || {
+        hit(Point::PeerPicked);
+        if let Some(kept) = data.kept {
+            kept.begin(slot, data.prompt, conf.block.balance.algorithm.name, score, reason);
+        }
+    });
 }
 
 /// The only peer, as round robin takes it.

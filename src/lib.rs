@@ -19,6 +19,7 @@
 //! | `recorder` | picks, written down |
 //! | `polling` | the poller that one of the workers runs |
 //! | `status`, `variables` | what operators see |
+//! | `failpoints` | what a test lets happen at a point, in builds for tests |
 //! | `guard` | the border: no panic crosses it |
 
 mod balancer;
@@ -29,6 +30,8 @@ mod clock;
 mod conf;
 mod credentials;
 mod directives;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod group;
 mod guard;
 mod log;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tblb_core::board::{Board, Holder, Outcome};
 use tblb_core::config::{self, Metrics};
 use tblb_core::engine::Reading;
+use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
 use tblb_poller::{MAX_THREADS, MetricsPath, Poller, Scheme, Settings, Sink, State, Target, When};
 
@@ -90,6 +91,7 @@ impl Sink for BoardSink {
         let at = clock::now_ms().saturating_sub(when.ended.elapsed().as_millis() as u64);
         let outcome = Outcome { at, took: when.took.as_micros() as u64, result };
         let models = reading.as_ref().ok().and_then(|reading| reading.models.as_ref());
+        hit(Point::PollPublishes);
         self.board.publish_with(target.slot as usize, &outcome, models);
     }
 
@@ -140,9 +142,11 @@ impl Polling {
         let sink = BoardSink { board: *board, holder: AtomicU64::new(0), events: self.send.clone() };
         sink.set_holder(holder);
         let sink = Arc::new(sink);
+        hit(Point::PollerStarts);
         let poller = polls.then(|| without_signals(|| Poller::start(sink.clone(), MAX_THREADS)));
         match poller.transpose() {
             Ok(poller) => {
+                hit(Point::PollerStarted);
                 board.set_threads(poller.as_ref().map_or(0, Poller::threads) as u64);
                 self.running = Some(Running { poller, sink, told: None });
                 if self.failed.take().is_some() {

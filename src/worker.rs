@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr;
 use tblb_core::board::{Board, Row};
+use tblb_core::failpoint::{Point, hit};
 use tblb_core::scores::{Scores, Verdict};
 use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
 
@@ -22,8 +23,8 @@ use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
 const TICK_MS: ngx_msec_t = 250;
 
 /// How long a peer may be gone from its upstream before its slot is given to another: longer than a reload or a
-/// change in the DNS takes.
-const GRACE_MS: u64 = 60_000;
+/// change in the DNS takes. A test of what happens then does not wait as long.
+const GRACE_MS: u64 = if cfg!(feature = "failpoints") { 1_000 } else { 60_000 };
 
 thread_local! {
     static WORKER: RefCell<Option<Worker>> = const { RefCell::new(None) };
@@ -79,6 +80,9 @@ pub fn begin(cycle: *mut ngx_cycle_t) {
     // SAFETY: the zone is the cycle's, and mapped as long as it.
     let board = unsafe { main.zone.as_ref() }.and_then(zone::board);
     let row = board.and_then(|board| board.row(number));
+    #[cfg(feature = "failpoints")]
+    crate::failpoints::arm();
+    hit(Point::WorkerBegins);
     if let Some(row) = row {
         row.begin(std::process::id());
     }

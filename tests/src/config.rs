@@ -40,6 +40,7 @@ pub struct Config {
     daemon: bool,
     master: bool,
     http2: bool,
+    module: PathBuf,
     /// By name: mode and content.
     files: BTreeMap<String, (u32, String)>,
     environment: BTreeMap<String, String>,
@@ -81,6 +82,7 @@ impl Config {
             daemon: false,
             master: true,
             http2: false,
+            module: from_environment("TBLB_MODULE", "the module that was built for that nginx"),
             files: BTreeMap::new(),
             environment: BTreeMap::new(),
         }
@@ -125,6 +127,13 @@ impl Config {
     pub fn workers(mut self, n: usize) -> Config {
         self.workers = n;
         self
+    }
+
+    /// With the module that has failpoints, at which happens what the directory says (see [`crate::failpoints`]).
+    #[must_use]
+    pub fn failpoints(mut self, directory: &Path) -> Config {
+        self.module = from_environment("TBLB_FAILPOINTS_MODULE", "the module that was built with failpoints");
+        self.environment("TBLB_FAILPOINTS", &directory.display().to_string())
     }
 
     /// `daemon on`.
@@ -183,7 +192,7 @@ impl Config {
     fn text(&self, directory: &Path, ports: Ports) -> String {
         let switch = |on| if on { "on" } else { "off" };
         let directory = directory.display();
-        let mut text = format!("load_module {};\n", module().display());
+        let mut text = format!("load_module {};\n", self.module.display());
         // Workers must reach what belongs to the user who runs the tests.
         if rustix::process::geteuid().is_root() {
             text += "user root;\n";
@@ -286,10 +295,6 @@ pub(crate) fn command(directory: &Path) -> Command {
 
 fn program() -> PathBuf {
     from_environment("TBLB_NGINX", "an nginx binary")
-}
-
-fn module() -> PathBuf {
-    from_environment("TBLB_MODULE", "the module that was built for that nginx")
 }
 
 fn from_environment(name: &str, what: &str) -> PathBuf {

@@ -12,6 +12,7 @@
 //! | `dns` | a name server under the test's control |
 //! | `status` | the status as JSON |
 //! | `engines` | the mock engine of `tblb-sim`, fast |
+//! | `failpoints` | points in the module at which something is made to happen |
 //! | `faults` | the table of what metrics can be, and what that is called |
 //! | `meanwhile` | what goes on while a test does something else: load, and looks at what never may be |
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ pub mod client;
 pub mod config;
 pub mod dns;
 pub mod engines;
+pub mod failpoints;
 pub mod faults;
 pub mod meanwhile;
 pub mod nginx;

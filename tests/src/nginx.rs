@@ -113,6 +113,11 @@ impl Nginx {
         Status::parse(&self.get("/tblb?format=json").body)
     }
 
+    /// Its status, None where the worker that was asked for it has just died.
+    pub fn status_if_any(&self) -> Option<Status> {
+        self.try_get("/tblb?format=json").ok().map(|answer| Status::parse(&answer.body))
+    }
+
     /// Waits until something can be said of its status.
     pub fn wait_for<T>(&self, what: &str, mut f: impl FnMut(&Status) -> Option<T>) -> T {
         wait_for(what, || f(&self.status()))

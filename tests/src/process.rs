@@ -66,6 +66,15 @@ pub fn memory_kb(pid: u32, name: &str) -> u64 {
     size.unwrap_or_else(|| panic!("no {name} in {status}"))
 }
 
+/// The time that a process has had of the processors, in ms, 0 if it is gone.
+pub fn processor_ms(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name in brackets: the times in user and in kernel mode are the 12th and the 13th field from there.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks * 1000 / rustix::param::clock_ticks_per_second()
+}
+
 /// Sends a signal; that the process is gone already is no matter.
 pub fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");

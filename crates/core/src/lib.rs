@@ -6,6 +6,7 @@ pub mod board;
 pub mod config;
 pub mod engine;
 pub mod exposition;
+pub mod failpoint;
 pub mod fault;
 pub mod frozen;
 pub mod load;

@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tblb_core::engine::{self, Engine, Lookup, Progress, Reading, Scrape};
+use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
 use ureq::http::uri::{Authority, PathAndQuery};
 use ureq::http::{Request, StatusCode, Uri, header};
@@ -111,6 +112,7 @@ impl Client {
     fn ask(&self, place: usize, chunk: &mut [u8]) -> Result<Reading, Miss> {
         let request = self.places.get(place).cloned().unwrap_or_default();
         let response = self.agent.run(request).map_err(|error| Miss::of(failure::of_ureq(&error)))?;
+        hit(Point::PollAnswered);
         let (head, body) = response.into_parts();
         let miss = match head.status {
             StatusCode::OK
@@ -173,6 +175,7 @@ fn read(mut scrape: Scrape, body: &mut Pieces) -> Result<Reading, Fault> {
             Fault::Closed => Fault::Cut,
             fault => fault,
         })?;
+        hit(Point::PollRead);
         length += piece.len();
         if piece.is_empty() || scrape.feed(piece)? == Progress::Enough {
             return scrape.finish();

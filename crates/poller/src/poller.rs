@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
+use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
 
 /// How many threads a poller has at most, the scheduler among them.
@@ -56,7 +57,10 @@ pub(crate) struct Over(Arc<dyn Sink>);
 impl Drop for Over {
     fn drop(&mut self) {
         // A panic there must not become one while unwinding.
-        let _ = lanes::caught(|| self.0.over());
+        let _ = lanes::caught(|| {
+            hit(Point::PollerEnds);
+            self.0.over();
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
+use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
 use tblb_core::frozen::Watch;
 
@@ -89,9 +90,11 @@ impl Scheduler {
     /// Goes on until polling stops.
     pub fn run(&mut self) {
         while !self.shared.stop.is_said() {
-            // A panic would be a mistake in here; polling goes on with what there is, but does not spin.
+            // A panic would be a mistake in here; polling goes on with what there is, but does not spin. Whoever it was
+            // about is made due again with all others.
             if caught(|| self.turn()).is_err() {
                 std::thread::sleep(RENEWAL);
+                self.spread();
             }
         }
     }
@@ -171,13 +174,15 @@ impl Scheduler {
             let Some(polled) = self.engines.get_mut(&key).filter(|polled| polled.due == due) else {
                 continue;
             };
-            if !self.under_way.insert(key) {
+            if self.under_way.contains(&key) {
                 continue; // it is made due again when that poll is done
             }
+            hit(Point::PollDue);
             let client = polled.client.take();
             let client = client
                 .unwrap_or_else(|| Box::new(Client::new(&polled.target, &self.configs, &self.shared.stop)));
             let job = polled.job(key, client);
+            self.under_way.insert(key);
             self.send(job);
         }
     }
@@ -193,6 +198,7 @@ impl Scheduler {
         }
         let key = done.key;
         self.under_way.remove(&key);
+        hit(Point::PollDone);
         let Some(polled) = self.engines.get_mut(&key) else { return };
         if self.held && polled.generation == done.generation {
             if let Some(client) = done.client {
@@ -259,6 +265,9 @@ impl Polled {
         };
         self.answered = outcome.is_ok();
         self.failures = if self.answered { 0 } else { self.failures + 1 };
+        if self.failures > 0 {
+            hit(Point::PollBacksOff);
+        }
         let pause = jitter(back_off(self.target.settings.interval, self.failures));
         // In step with the last time, but an engine that takes longer than its interval gets time to breathe.
         self.due = (self.due + pause).max(Instant::now() + pause / 2);

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
 
 /// What a client and its connection share. The deadline is a point in time for the whole poll: a time-out for each
@@ -78,6 +79,7 @@ impl Socket {
         let family = if link.address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let socket =
             socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        hit(Point::PollConnects);
         match connect(&socket, &link.address) {
             Ok(()) => {}
             Err(Errno::INPROGRESS | Errno::INTR) => {
@@ -89,6 +91,7 @@ impl Socket {
         // A handshake's last message and the request are two small writes; they shall not wait for each other.
         sockopt::set_tcp_nodelay(&socket, true)?;
         link.connections.fetch_add(1, Ordering::Relaxed);
+        hit(Point::PollConnected);
         Ok(Socket { stream: TcpStream::from(socket), link, patient: true })
     }
 

@@ -7,6 +7,7 @@
 //! was made of, since each store is a mean of what was read and what was seen, and the next answer moves it on. A worker
 //! that is killed has stored or has not; a word is never half written.
 
+use crate::failpoint::{Point, hit};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// How far an answer moves an average. The last twenty answers make up two thirds of it: few enough that a node which
@@ -64,6 +65,7 @@ impl<'a> Learned<'a> {
         let before = self.heard_at();
         if now > before {
             self.0[word::BYTE_AT].store(now, Relaxed);
+            hit(Point::ByteHeard);
             if coming && before > 0 {
                 self.gap().learn((now - before) as f64);
             }
@@ -105,6 +107,7 @@ impl Average<'_> {
         let alpha = ALPHA.max(1.0 / count as f64);
         let value = self.get().map_or(seen, |old| old + alpha * (seen - old));
         self.0[0].store(value.to_bits(), Relaxed);
+        hit(Point::AverageMoved);
         self.0[1].store(count, Relaxed);
     }
 }

@@ -1,5 +1,6 @@
 //! The lease: which process may poll.
 
+use crate::failpoint::{Point, hit};
 use crate::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -62,6 +63,7 @@ impl<'a> Lease<'a> {
         }
         let new = Holder { pid, epoch: old.epoch.wrapping_add(1) };
         self.0[0].compare_exchange(word, new.word(), AcqRel, Relaxed).ok()?;
+        hit(Point::LeaseTaken);
         self.0[1].store(now, Release);
         Some(new)
     }
@@ -71,6 +73,7 @@ impl<'a> Lease<'a> {
         let mine = self.0[0].load(Acquire) == holder.word();
         if mine {
             self.0[1].store(now, Release);
+            hit(Point::LeaseRenewed);
         }
         mine
     }
@@ -80,6 +83,7 @@ impl<'a> Lease<'a> {
         let free = Holder { pid: 0, epoch: holder.epoch };
         // Where the exchange fails the lease is another's already, and there is nothing to give back.
         let _ = self.0[0].compare_exchange(holder.word(), free.word(), AcqRel, Relaxed);
+        hit(Point::LeaseReleased);
     }
 
     pub(super) fn copy_from(&self, old: &Lease) {

@@ -35,6 +35,7 @@ pub use row::{InFlight, Packed, Row};
 pub use slot::{FAULTS, Outcome, Sample, Slot, Totals};
 pub use ttft::{BUCKETS, Histogram};
 
+use crate::failpoint::{Point, hit};
 use crate::model::Models;
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -254,6 +255,7 @@ impl<'a> Board<'a> {
     pub fn publish_with(&self, index: usize, outcome: &Outcome, models: Option<&Models>) {
         let Some(slot) = self.slot(index) else { return };
         slot.publish(outcome, models, self.in_flight(index).active);
+        hit(Point::SamplePublished);
         if let Some(word) = self.version_word(slot.upstream()) {
             word.fetch_add(1, crate::sync::Ordering::Release);
         }
@@ -267,9 +269,13 @@ impl<'a> Board<'a> {
         self.words.get(at..at + prompts::WORDS).map(Prompts::new)
     }
 
-    /// Frees the slots of peers that nobody has seen for `grace` ms and at which there is no request.
+    /// Frees the slots of peers that nobody has seen for `grace` ms and at which there is no request. One that nobody ever saw
+    /// is about to be claimed, or whoever did that was killed: its time begins now.
     pub fn reclaim(&self, now: u64, grace: u64) -> usize {
         let unused = |(index, slot): &(usize, Slot)| {
+            if slot.key() != 0 && slot.seen_at() == 0 {
+                slot.see(now);
+            }
             slot.key() != 0
                 && now.saturating_sub(slot.seen_at()) > grace
                 && self.in_flight(*index).active == 0

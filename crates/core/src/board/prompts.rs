@@ -1,5 +1,6 @@
 //! How long the prompts of an upstream are, so that one body that is no prompt can be told from those that are.
 
+use crate::failpoint::{Point, hit};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// Words: the logarithm of the quantile, and how many prompts it is made of.
@@ -51,6 +52,7 @@ impl<'a> Prompts<'a> {
             if seen > quantile { quantile + step * QUANTILE } else { quantile - step * (1.0 - QUANTILE) };
         let quantile = if count == 1 || !moved.is_finite() { seen } else { moved };
         self.0[0].store(quantile.to_bits(), Relaxed);
+        hit(Point::PromptLearnt);
         self.0[1].store(count, Relaxed);
     }
 

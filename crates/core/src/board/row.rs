@@ -1,5 +1,6 @@
 //! A row: the requests that one worker process has in flight, by slot.
 
+use crate::failpoint::{Point, hit};
 use crate::sync::{
     AtomicU64,
     Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -96,16 +97,20 @@ impl<'a> Row<'a> {
         self.0[0].load(Acquire) as u32
     }
 
-    /// A worker begins here: whatever its predecessor left is forgotten.
+    /// A worker begins here: whatever its predecessor left is forgotten. The row is nobody's until it is empty, so that a
+    /// worker that is killed in between does not count for what its predecessor had.
     pub fn begin(&self, pid: u32) {
-        self.0[0].store(u64::from(pid), Release);
+        self.0[0].store(0, Release);
         self.0[1..].iter().for_each(|count| count.store(0, Relaxed));
+        hit(Point::RowEmptied);
+        self.0[0].store(u64::from(pid), Release);
     }
 
-    /// Forgets the counts of `pid`, a process that is gone, unless another has begun here.
+    /// Forgets the counts of `pid`, a process that is gone, unless another has begun here. A row of nobody does not count,
+    /// and who begins in it empties it: to do that here as well could wipe out what a successor counts already.
     pub fn forget(&self, pid: u32) {
         if self.0[0].compare_exchange(u64::from(pid), 0, AcqRel, Relaxed).is_ok() {
-            self.0[1..].iter().for_each(|count| count.store(0, Relaxed));
+            hit(Point::RowForgotten);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::learned::{self, Learned};
 use super::models::{self, List, Served};
 use super::ttft::{self, Histogram};
+use crate::failpoint::{Point, hit};
 use crate::load::Load;
 use crate::model::Models;
 use crate::sync::{
@@ -149,7 +150,10 @@ impl<'a> Slot<'a> {
     /// written after the key: who reads them in between sees those of nobody, for a moment and without harm.
     pub(super) fn claim(&self, key: u64, now: u64) -> bool {
         match self.0[word::KEY].compare_exchange(0, key, AcqRel, Acquire) {
-            Ok(_) => self.see(now),
+            Ok(_) => {
+                hit(Point::SlotClaimed);
+                self.see(now);
+            }
             Err(taken) => return taken == key,
         }
         true
@@ -158,6 +162,7 @@ impl<'a> Slot<'a> {
     /// Frees the slot. The key goes last, so that nobody claims a slot that still holds another's numbers.
     pub(super) fn clear(&self) {
         self.0[word::KEY + 1..].iter().for_each(|word| word.store(0, Relaxed));
+        hit(Point::SlotEmptied);
         self.0[word::KEY].store(0, Release);
     }
 
@@ -182,6 +187,7 @@ impl<'a> Slot<'a> {
             }
             Err(fault) => {
                 self.set(word::LAST_FAULT, u64::from(fault) + 1);
+                hit(Point::FaultWritten);
                 if usize::from(fault) < FAULTS {
                     self.add(word::FAULT_COUNTS + usize::from(fault));
                 }
@@ -196,12 +202,14 @@ impl<'a> Slot<'a> {
         fence(Release);
         let at = sample_at(next);
         self.set(at, sample.at);
+        hit(Point::SampleBegun);
         self.set(at + 1, bits(sample.load.waiting));
         self.set(at + 2, bits(sample.load.running));
         self.set(at + 3, bits(sample.load.cache));
         self.set(at + 4, u64::from(sample.engine) | if sample.load.closed { CLOSED } else { 0 });
         self.set(at + 5, sample.own);
         self.list().write(half(next), models);
+        hit(Point::SampleWritten);
         self.0[word::VERSION].store(next, Release);
     }
 

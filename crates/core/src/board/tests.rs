@@ -141,7 +141,7 @@ fn peers_keep_their_slots_and_a_full_board_says_so() {
 fn only_slots_of_peers_that_are_gone_and_idle_are_reclaimed() {
     let words = zone(SHAPE);
     let board = Board::format(&words, SHAPE).unwrap();
-    let [seen, busy, gone] = [11, 12, 13].map(|key| board.claim(key, 0, 0).unwrap());
+    let [seen, busy, gone] = [11, 12, 13].map(|key| board.claim(key, 0, 1).unwrap());
     board.publish(gone, &good(5, 1.0));
     board.slot(seen).unwrap().see(1000);
     board.row(2).unwrap().begin(100);
@@ -150,6 +150,15 @@ fn only_slots_of_peers_that_are_gone_and_idle_are_reclaimed() {
     assert_eq!([11, 12, 13].map(|key| board.find(key).is_some()), [true, true, false]);
     let again = board.claim(13, 1, 1000).unwrap();
     assert_eq!(board.slot(again).unwrap().sample(), None, "a new peer starts with nothing known");
+}
+
+/// Who claims a slot says when right after, if nobody kills it in between.
+#[test]
+fn a_slot_that_nobody_ever_saw_has_its_time_too() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    board.claim(11, 0, 0).unwrap();
+    assert_eq!([1000, 1500, 1501].map(|now| board.reclaim(now, 500)), [0, 0, 1]);
 }
 
 #[test]

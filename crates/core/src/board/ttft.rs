@@ -1,5 +1,6 @@
 //! Times to first token, as a histogram that all workers add to.
 
+use crate::failpoint::{Point, hit};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 
 /// Buckets: four to an octave from 1 ms to 55 s, and one for all above; a quantile is off by 9 % at most.
@@ -20,6 +21,7 @@ impl<'a> Histogram<'a> {
     /// Adds a time in µs.
     pub fn add(&self, us: u64) {
         self.0[bucket(us)].fetch_add(1, Relaxed);
+        hit(Point::FirstByteCounted);
         self.0[BUCKETS].fetch_add(us, Relaxed);
     }
 

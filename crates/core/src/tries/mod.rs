@@ -9,6 +9,7 @@ pub use answer::{Answer, Part};
 
 use crate::algorithm::Work;
 use crate::board::{Board, InFlight, Row, Slot};
+use crate::failpoint::{Point, hit};
 
 /// How often the tries are looked through for prompts that must be computed by now, in µs.
 const SWEEP_US: u64 = 50_000;
@@ -98,11 +99,13 @@ impl Tries {
         let index = self.place()?;
         let before = at.board.in_flight(slot as usize);
         at.row.enter(slot as usize, InFlight::one(prompt));
+        hit(Point::TryEntered);
         let work = Work { prefill: before.prefill as f64, ..Work::default() };
         let tokens = work.tokens(f64::from(prompt));
         let mut computed_at = u64::MAX;
         if let Some(known) = at.board.slot(slot as usize) {
             known.count_pick();
+            hit(Point::PickCounted);
             if known.learned().pieces().get().is_some_and(|pieces| pieces < STREAMS) {
                 let late = first_token(&known, tokens).map(|us| (LATE * us) as u64);
                 computed_at = late.map_or(u64::MAX, |late| now.saturating_add(late));
@@ -174,6 +177,7 @@ impl Tries {
             one.slot as usize,
             InFlight { streams: u64::from(one.speaks), ..InFlight::one(one.prefill) },
         );
+        hit(Point::TryLeft);
         if let Some(slot) = at.slot(one) {
             match ending {
                 Ending::Completed => {
@@ -228,6 +232,7 @@ impl Try {
         if !self.speaks {
             self.speaks = true;
             self.computed(at);
+            hit(Point::PromptComputed);
             at.row.enter(self.slot as usize, InFlight { streams: 1, ..InFlight::default() });
         }
         if let Some(slot) = at.slot(self) {
