@@ -79,11 +79,7 @@ impl Connection {
         handshake: impl AsyncFnOnce(TokioIo<TcpStream>) -> Result<Sender, Failure>,
     ) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let sender = within(&runtime, async {
-            let socket = TcpStream::connect(to).await.map_err(failure)?;
-            socket.set_nodelay(true).map_err(failure)?;
-            handshake(TokioIo::new(socket)).await
-        })?;
+        let sender = within(&runtime, async { handshake(connect(to).await?).await })?;
         Ok(Connection { runtime, sender })
     }
 
@@ -200,14 +196,22 @@ impl Stream {
 }
 
 fn within<T>(runtime: &Runtime, f: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, f)
-            .await
-            .unwrap_or_else(|_| Err(format!("nothing within {PATIENCE:?}")))
-    })
+    runtime.block_on(in_time(f))
 }
 
-fn failure(error: impl std::error::Error) -> Failure {
+/// What `f` gives, a failure where that takes longer than [`PATIENCE`].
+pub(crate) async fn in_time<T>(f: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let late = |_| Err(format!("nothing within {PATIENCE:?}"));
+    tokio::time::timeout(PATIENCE, f).await.unwrap_or_else(late)
+}
+
+pub(crate) async fn connect(to: SocketAddr) -> Result<TokioIo<TcpStream>, Failure> {
+    let socket = TcpStream::connect(to).await.map_err(failure)?;
+    socket.set_nodelay(true).map_err(failure)?;
+    Ok(TokioIo::new(socket))
+}
+
+pub(crate) fn failure(error: impl std::error::Error) -> Failure {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

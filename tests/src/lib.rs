@@ -8,12 +8,14 @@
 //! | `nginx` | an nginx that runs, from its start to its end |
 //! | `process` | processes and threads as /proc shows them |
 //! | `client` | the client that asks nginx |
-//! | `node` | an engine under the test's control: what it reports, how it answers |
+//! | `http2` | the client whose threads share a connection |
+//! | `node` | an engine under the test's control: what it reports, how it answers, in whichever protocol it is asked |
 //! | `dns` | a name server under the test's control |
 //! | `status` | the status as JSON |
 //! | `engines` | the mock engine of `tblb-sim`, fast |
 //! | `failpoints` | points in the module at which something is made to happen |
 //! | `faults` | the table of what metrics can be, and what that is called |
+//! | `ways` | the table of ways through nginx that are not straight |
 //! | `meanwhile` | what goes on while a test does something else: load, and looks at what never may be |
 #![forbid(unsafe_code)]
 
@@ -23,11 +25,13 @@ pub mod dns;
 pub mod engines;
 pub mod failpoints;
 pub mod faults;
+pub mod http2;
 pub mod meanwhile;
 pub mod nginx;
 pub mod node;
 pub mod process;
 pub mod status;
+pub mod ways;
 
 use std::time::{Duration, Instant};
 

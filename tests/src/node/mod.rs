@@ -13,13 +13,18 @@
 //! | `/flood` | a piece after the other until the connection is closed |
 //! | `/elsewhere` | an X-Accel-Redirect to `/plain` |
 //! | any other | `ok` at once |
+//!
+//! Who asks in FastCGI, uwsgi, SCGI or gRPC, which the first bytes tell, is answered in that as `/tokens` says, whatever the
+//! path.
+
+mod gateway;
+pub mod grpc;
+mod serve;
 
 use std::collections::HashSet;
-use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 /// How a node answers requests, those for its metrics aside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +98,7 @@ impl Node {
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let serving = Arc::clone(&shared);
-        let listening = Some(thread::spawn(move || listen(&listener, &serving)));
+        let listening = Some(thread::spawn(move || serve::listen(&listener, &serving)));
         Node { address, shared, listening }
     }
 
@@ -172,6 +177,15 @@ impl Drop for Node {
     }
 }
 
+impl State {
+    /// Counts a request, on a connection that was counted before or is now, and says how it is to be answered.
+    fn ask(&mut self, counted: &mut bool) -> Mood {
+        self.seen.requests += 1;
+        self.seen.connections += u64::from(!std::mem::replace(counted, true));
+        self.mood
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -183,138 +197,6 @@ impl Shared {
         let state = self.changed.wait_while(self.lock(), wait).unwrap_or_else(PoisonError::into_inner);
         !state.stopped
     }
-}
-
-fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
-    let mut serving = Vec::new();
-    for socket in listener.incoming().flatten() {
-        let mut state = shared.lock();
-        if state.stopped {
-            break;
-        }
-        state.seen.accepted += 1;
-        state.sockets.push(socket.try_clone().expect("a descriptor"));
-        drop(state);
-        let shared = Arc::clone(shared);
-        // A client that goes away is none of the node's business.
-        serving.push(thread::spawn(move || drop(serve(socket, &shared))));
-    }
-    serving.into_iter().for_each(|thread| drop(thread.join()));
-}
-
-fn serve(socket: TcpStream, shared: &Shared) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let mut reader = BufReader::new(socket.try_clone()?);
-    let mut writer = socket;
-    let mut counted = false;
-    while let Some((path, key)) = read_request(&mut reader)? {
-        let mut state = shared.lock();
-        if path == state.metrics_path {
-            state.seen.polls += 1;
-            let metrics = if key == state.key { state.metrics.clone() } else { whole(401, "who are you?\n") };
-            drop(state);
-            writer.write_all(&metrics)?;
-            continue;
-        }
-        state.seen.requests += 1;
-        state.seen.connections += u64::from(!std::mem::replace(&mut counted, true));
-        let mood = state.mood;
-        drop(state);
-        match mood {
-            Mood::Well => answer(&path, &mut writer, shared)?,
-            Mood::Status(status) => writer.write_all(&whole(status, "so the test wants it\n"))?,
-            Mood::Close => return writer.shutdown(Shutdown::Both),
-        }
-    }
-    Ok(())
-}
-
-/// Reads a request and gives its path and its Authorization (empty if it has none), None at the end of the connection.
-fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, String)>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (mut length, mut key) = (0, String::new());
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        match line.trim_end().split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.parse().unwrap_or(0);
-            }
-            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => value.clone_into(&mut key),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    io::copy(&mut reader.take(length), &mut io::sink())?;
-    Ok(Some((path, key)))
-}
-
-const STREAMED: &[u8] =
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-const UPGRADED: &[u8] =
-    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
-const REDIRECTED: &[u8] = b"HTTP/1.1 200 OK\r\nX-Accel-Redirect: /plain\r\nContent-Length: 0\r\n\r\n";
-const COUNTED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 12\r\n\r\n";
-
-fn answer(path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()> {
-    if let Some(name) = path.strip_prefix("/hold/") {
-        writer.write_all(&[STREAMED, b"6\r\nheld.\n\r\n"].concat())?;
-        return if shared.wait_for_release(name) { writer.write_all(b"0\r\n\r\n") } else { Ok(()) };
-    }
-    let pause = |name| thread::sleep(Duration::from_millis(argument(path, name)));
-    match path.split('?').next().unwrap_or_default() {
-        "/tokens" => {
-            writer.write_all(STREAMED)?;
-            pause("first");
-            writer.write_all(b"6\r\nfirst\n\r\n")?;
-            pause("rest");
-            writer.write_all(b"6\r\nrest.\n\r\n0\r\n\r\n")
-        }
-        "/counted" => {
-            writer.write_all(COUNTED)?;
-            pause("first");
-            writer.write_all(b"first\n")?;
-            pause("rest");
-            writer.write_all(b"rest.\n")
-        }
-        "/break" => {
-            writer.write_all(&[STREAMED, b"6\r\nfirst\n\r\n"].concat())?;
-            writer.shutdown(Shutdown::Both)
-        }
-        "/short" => {
-            writer.write_all(&[COUNTED, b"first\n"].concat())?;
-            writer.shutdown(Shutdown::Both)
-        }
-        "/reset" => {
-            writer.write_all(&[STREAMED, b"6\r\nfirst\n\r\n"].concat())?;
-            // Closing would not do: what is shared of this socket keeps it open.
-            Ok(rustix::net::connect_unspec(&*writer)?)
-        }
-        "/upgrade" => {
-            writer.write_all(UPGRADED)?;
-            io::copy(&mut writer.try_clone()?, writer).map(drop)
-        }
-        "/flood" => {
-            writer.write_all(STREAMED)?;
-            let piece = [b"1000\r\n".as_slice(), &[b'.'; 0x1000], b"\r\n"].concat();
-            loop {
-                writer.write_all(&piece)?;
-            }
-        }
-        "/elsewhere" => writer.write_all(REDIRECTED),
-        _ => writer.write_all(&whole(200, "ok\n")),
-    }
-}
-
-/// A number in the arguments of a path, 0 if it is not there.
-fn argument(path: &str, name: &str) -> u64 {
-    let arguments = path.split_once('?').map_or("", |(_, arguments)| arguments);
-    let value = arguments.split('&').find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
-    value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// An answer with a Content-Length, header included.
