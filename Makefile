@@ -8,6 +8,7 @@ NGINX ?= installed
 PROFILE ?= release
 T ?= 60
 MINUTES ?= 30
+CHECKER ?=
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR PROFILE
 # nginx itself takes a variable NGINX, for the sockets that a former nginx left to it.
 unexport NGINX
@@ -53,8 +54,9 @@ faults: ## the long tests, in both: faults of engines, storms of reloads, proces
 	@scripts/build.sh vendored failpoints
 	@scripts/faults.sh
 
-soak: build ## put nginx under load and random faults for MINUTES=30, and see whether memory, descriptors or threads grow
-	@scripts/soak.sh $(NGINX) $(MINUTES)
+soak: build ## put nginx under load and random faults for MINUTES=30, and see what grows, or what CHECKER=valgrind|asan finds
+	@scripts/setup.sh $(filter valgrind,$(CHECKER))
+	@scripts/soak.sh $(NGINX) $(MINUTES) $(CHECKER)
 
 fuzz: ## make up inputs that might break the core, T= seconds for each kind of them (needs a nightly Rust)
 	@scripts/fuzz.sh $(T)

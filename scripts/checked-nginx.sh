@@ -39,8 +39,9 @@ rust_target() { rustc -vV | sed -n 's/^host: //p'; }
 # sanitise_rust: has cargo build the module with the address sanitiser too, where there is a nightly Rust, which alone
 # can do that. Without it the sanitiser sees what the module allocates and frees, and what nginx and libc read and write.
 sanitise_rust() {
-    if cargo +nightly --version >/dev/null 2>&1; then
-        RUSTUP_TOOLCHAIN=nightly
+    local nightly=${FUZZ_TOOLCHAIN:-nightly}
+    if cargo "+$nightly" --version >/dev/null 2>&1; then
+        RUSTUP_TOOLCHAIN=$nightly
         CARGO_BUILD_TARGET=$(rust_target)
         RUSTFLAGS="-Zsanitizer=address"
         export RUSTUP_TOOLCHAIN CARGO_BUILD_TARGET RUSTFLAGS

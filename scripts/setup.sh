@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# setup.sh [lints|bench|nginx-tests|faults]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere
+# setup.sh [lints|bench|valgrind|nginx-tests|faults]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere
 # says what is. Quick when nothing is. With one of the words, also what the target of make that does it needs.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
@@ -88,7 +88,7 @@ find_rust || fail "Rust $(rust_minimum) or newer is needed, and the packages of 
     "Please install it with rustup (https://rustup.rs), then try again. Found: $(cargo --version 2>/dev/null || echo no cargo)"
 case ${1:-} in
     lints) install_lints ;;
-    bench) command -v valgrind >/dev/null || install_missing valgrind ;;
+    bench | valgrind) command -v valgrind >/dev/null || install_missing valgrind ;;
     nginx-tests) install_missing perl libio-socket-ssl-perl ;;
     faults) install_missing libfaketime ;; # moves the clock on the wall of one nginx
 esac

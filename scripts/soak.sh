@@ -40,6 +40,7 @@ case $tool in
     [ -x "$nginx" ] || fail "$nginx is absent: there must be an nginx to run"
     ;;
 valgrind | asan)
+    [ "$tool" = asan ] || command -v valgrind >/dev/null || fail "valgrind is missing: make soak CHECKER=valgrind installs it"
     build_checked
     export NGINX_SOURCE_DIR=$PWD/target/nginx-$tool/source NGINX_VARIANT=$tool
     choose_nginx installed
@@ -47,7 +48,7 @@ valgrind | asan)
     mkdir "$findings"
     options+=(--findings "$findings")
     ;;
-*) fail "TOOL=$tool is neither valgrind nor asan" ;;
+*) fail "CHECKER=$tool is neither valgrind nor asan" ;;
 esac
 case $tool in
 valgrind)
