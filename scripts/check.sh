@@ -17,6 +17,9 @@ cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
 say "== lints of the crates"
 cargo clippy --locked --workspace --exclude tblb --all-targets -- -D warnings
+# No library is linked for lints, so that they need neither libFuzzer nor the C++ compiler that it is built with.
+CUSTOM_LIBFUZZER_PATH=none/libfuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-lints \
+    --all-targets -- -D warnings
 say "== lints and documentation of the module"
 scripts/build.sh installed lint
 scripts/build.sh vendored lint
@@ -30,8 +33,10 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 say "== licences and sources of the dependencies"
 if cargo deny --version >/dev/null 2>&1; then
     cargo deny --all-features check licenses bans sources
+    cargo deny --manifest-path fuzz/Cargo.toml --config deny.toml check licenses sources
 else
-    scripts/licences.sh
+    scripts/licences.sh Cargo.toml
+    scripts/licences.sh fuzz/Cargo.toml
 fi
 if command -v shellcheck >/dev/null; then
     say "== shell scripts"

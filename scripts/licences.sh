@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A plain stand-in for `cargo deny check licenses sources`, which takes minutes to install: every dependency comes from
 # crates.io, and the licence expression of each can be met by the licences that deny.toml allows.
+# licences.sh MANIFEST: those of the workspace of that Cargo.toml.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
 find_rust || fail "no Rust $(rust_minimum) or newer: make setup"
 
-elsewhere=$(sed -n 's/^source = "\(.*\)"$/\1/p' Cargo.lock | sort -u | sed '\|^registry+https://github.com/rust-lang/crates.io-index$|d')
+elsewhere=$(sed -n 's/^source = "\(.*\)"$/\1/p' "$(dirname "$1")/Cargo.lock" | sort -u | sed '\|^registry+https://github.com/rust-lang/crates.io-index$|d')
 [ -z "$elsewhere" ] || fail "dependencies that are not from crates.io: $elsewhere"
 
 mapfile -t allowed < <(sed -n '/^allow = \[/,/^\]/s/^ *"\(.*\)",$/\1/p' deny.toml)
@@ -29,7 +30,7 @@ is_met() {
     [ $((${arithmetic:-0})) -eq 1 ]
 }
 
-licences=$(cargo tree --locked --workspace --all-features --edges normal,build,dev --prefix none --format '{l}|{p}')
+licences=$(cargo tree --manifest-path "$1" --locked --workspace --all-features --edges normal,build,dev --prefix none --format '{l}|{p}')
 rejected=0
 while IFS='|' read -r licence package; do
     is_met "$licence" || {

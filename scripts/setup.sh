@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# setup.sh [lints|bench|valgrind|nginx-tests|faults]: installs what is missing on Debian and Ubuntu, by their packages; elsewhere
-# says what is. Quick when nothing is. With one of the words, also what the target of make that does it needs.
+# setup.sh [lints|bench|valgrind|nginx-tests|faults]: installs what is missing on Debian and Ubuntu, by their packages;
+# elsewhere says what is. Quick when nothing is. With one of the words, also what the target of make that does it needs.
 # shellcheck source=scripts/environment.sh
 . "$(dirname "$0")/environment.sh"
 

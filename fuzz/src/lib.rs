@@ -11,7 +11,7 @@ pub fn pieces(input: &[u8]) -> (&[u8], Vec<&[u8]>) {
 }
 
 /// Takes a byte off the end of an input, 0 where there is none.
-pub fn last<'a>(input: &mut &'a [u8]) -> u8 {
+pub fn last(input: &mut &[u8]) -> u8 {
     let (byte, rest) = input.split_last().map_or((0, &[][..]), |(byte, rest)| (*byte, rest));
     *input = rest;
     byte

@@ -27,7 +27,7 @@ fn makes_sense(block: &Block) {
         assert!(value.is_finite() && value > 0.0, "{params:?}");
     }
     let times = Duration::from_millis(50)..=Duration::from_secs(3 * 3600);
-    for metrics in &block.metrics {
+    if let Some(metrics) = &block.metrics {
         assert!(
             times.contains(&metrics.interval) && metrics.stale.is_none_or(|stale| times.contains(&stale))
         );

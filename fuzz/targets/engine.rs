@@ -49,7 +49,7 @@ fuzz_target!(|input: &[u8]| {
     for value in Signal::ALL.into_iter().filter_map(|signal| reading.load.get(signal)) {
         assert_eq!(known(value), Some(value));
     }
-    for models in reading.models {
+    if let Some(models) = reading.models {
         assert!(models.list.len() <= CAPACITY);
         assert!(models.list.iter().all(|model| model.utilization.is_none_or(|x| known(x) == Some(x))));
     }

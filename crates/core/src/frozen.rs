@@ -10,6 +10,10 @@ const DIFFERENCE: u64 = 2;
 /// In so many polls since the numbers changed last. Traffic that is gone between two polls thus proves nothing.
 const POLLS: u32 = 3;
 
+/// So many polls in a row at which our own requests are as many as when the numbers changed last speak for these again: an
+/// engine that has come to rest has nothing else to say.
+const AGREED: u32 = 10;
+
 /// Whether the numbers of one engine stand still, poll by poll.
 ///
 /// Only an engine that says how many requests run can be found so: a queue that is empty all the time is a good queue.
@@ -21,16 +25,24 @@ pub struct Watch {
     own: u64,
     /// Polls since then at which our own requests were others by [`DIFFERENCE`] or more.
     moved: u32,
+    /// Polls in a row, up to the last, at which they were not.
+    agreed: u32,
 }
 
 impl Watch {
     /// Takes in what the engine says while `own` requests of ours are there. True if it is not to be believed: it says the
-    /// same as before though they changed. It is believed again when it says something else.
+    /// same as before though they changed. It is believed again when it says something else, or when they have long been what
+    /// they were.
     pub fn is_frozen(&mut self, load: &Load, own: u64) -> bool {
         if self.load != Some(*load) {
-            *self = Watch { load: Some(*load), own, moved: 0 };
+            *self = Watch { load: Some(*load), own, ..Watch::default() };
         } else if load.running.is_some() && own.abs_diff(self.own) >= DIFFERENCE {
-            self.moved = self.moved.saturating_add(1);
+            (self.moved, self.agreed) = (self.moved.saturating_add(1), 0);
+        } else {
+            self.agreed = self.agreed.saturating_add(1);
+            if self.agreed >= AGREED {
+                self.moved = 0;
+            }
         }
         self.moved >= POLLS
     }
@@ -61,6 +73,13 @@ mod tests {
         let zero = [(Some(0.0), 0), (Some(0.0), 3), (Some(0.0), 3), (Some(0.0), 3), (Some(0.0), 0)];
         let polls = [&zero[..], &[(Some(3.0), 3), (Some(3.0), 3)]].concat();
         assert_eq!(verdicts(&polls), [false, false, false, true, true, false, false]);
+    }
+
+    #[test]
+    fn an_engine_that_has_come_to_rest_is_believed() {
+        let busy = [(Some(0.0), 0), (Some(0.0), 3), (Some(0.0), 3), (Some(0.0), 3)];
+        let verdicts = verdicts(&[&busy[..], &[(Some(0.0), 0); 12]].concat());
+        assert_eq!(verdicts[3..], [[true; 10].as_slice(), &[false; 3]].concat());
     }
 
     #[test]

@@ -98,6 +98,7 @@ async fn soak(args: &Args) -> io::Result<Soaked> {
     let bar = progress::bar("soak", span.as_secs() as usize, "seconds");
     let (mut seen, mut tallies) = (<[Seen; 2]>::default(), <[Tally; 2]>::default());
     let since = Instant::now();
+    futures_util::future::join_all(house.rooms.iter().map(Room::let_each_poll)).await;
     rest(&house, &mut seen, since).await;
     for round in 0.. {
         if since.elapsed() >= span {

@@ -17,6 +17,9 @@ use crate::demo::{Nginx, Site, WORKERS, peers};
 const PATIENCE: Duration = Duration::from_secs(60);
 const STILL: Duration = Duration::from_millis(1500);
 
+/// How long a worker is stopped so that another polls in its place: longer than its lease lasts.
+const SUCCESSION: Duration = Duration::from_secs(3);
+
 /// The threads of one poller.
 const POLLERS: u64 = 8;
 
@@ -105,6 +108,14 @@ impl Room {
     /// The workers that were killed.
     pub fn killed(&self) -> Vec<u32> {
         self.killed.borrow().clone()
+    }
+
+    /// Lets each worker poll for a while, as it will in storms: what it takes for that, it keeps ever after.
+    pub async fn let_each_poll(&self) {
+        for index in 0..WORKERS {
+            let _stopped = self.stop(index);
+            sleep(SUCCESSION).await;
+        }
     }
 
     /// What it holds now, workers that are about to end included; None if its master is gone.

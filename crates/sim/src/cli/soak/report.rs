@@ -79,8 +79,16 @@ pub fn text(soaked: &Soaked) -> String {
             counted(&tally.strikes),
         ));
     }
+    lines.extend(unjudged(soaked));
     lines.push(format!("took {:.0} s", soaked.took.as_secs_f64()));
     lines.join("\n")
+}
+
+/// A line where a soak was too short to say whether anything grows.
+fn unjudged(soaked: &Soaked) -> Option<String> {
+    let rests = soaked.seen.iter().map(|seen| seen.samples.len()).min()?;
+    (rests < JUDGED_FROM)
+        .then(|| format!("too short to judge what grows: {rests} rests, and it takes {JUDGED_FROM}"))
 }
 
 /// ` (so many of these, so many of those)`.
@@ -156,7 +164,8 @@ mod tests {
         let fills = |at: u64| Usage { rss: 5000 + 400 * at.min(5), ..Usage::default() };
         assert_eq!(failures(&soaked(seen(60, leak)), true).len(), 1);
         assert!(failures(&soaked(seen(60, leak)), false).is_empty());
-        assert!(failures(&soaked(seen(JUDGED_FROM as u64 - 1, leak)), true).is_empty());
+        let short = soaked(seen(JUDGED_FROM as u64 - 1, leak));
+        assert!(failures(&short, true).is_empty() && text(&short).contains("too short to judge"));
         assert!(failures(&soaked(seen(60, fills)), true).is_empty());
         let descriptors = |at| Usage { descriptors: 20 + at / 10, ..Usage::default() };
         assert_eq!(failures(&soaked(seen(60, descriptors)), false).len(), 1);
