@@ -17,6 +17,7 @@ cargo fmt --all --check
 cargo fmt --manifest-path fuzz/Cargo.toml --check
 say "== lints of the crates"
 cargo clippy --locked --workspace --exclude tblb --all-targets -- -D warnings
+scripts/loom.sh clippy -- -D warnings
 # No library is linked for lints, so that they need neither libFuzzer nor the C++ compiler that it is built with.
 CUSTOM_LIBFUZZER_PATH=none/libfuzzer.a cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-lints \
     --all-targets -- -D warnings

@@ -182,7 +182,7 @@ impl Worker {
         };
         let version = groups().map(|(_, group)| group.changes()).sum();
         self.polling.follow(version, groups().map(|(up, group)| (up, group.copied(), group.slots())));
-        board.rows().filter(|row| row.pid() != 0 && !alive(row.pid())).for_each(|row| row.forget(row.pid()));
+        board.forget_gone(alive);
         board.reclaim(now, GRACE_MS);
     }
 

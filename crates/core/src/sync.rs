@@ -1,5 +1,5 @@
 //! The atomic words that a board is made of: the standard library's, or loom's where `--cfg loom` asks for them, which
-//! plays through the orders in which threads may read and write (`tests/loom.rs`).
+//! plays through the orders in which threads may read and write (`tests/loom`).
 
 #[cfg(loom)]
 pub use loom::sync::atomic::{AtomicU64, Ordering, fence};

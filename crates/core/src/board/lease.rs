@@ -61,10 +61,11 @@ impl<'a> Lease<'a> {
         if old.pid != 0 && !silent && alive(old.pid) {
             return None;
         }
+        // Before it is held: who sees the new holder must not take it for the one that was silent.
+        self.beat(now);
         let new = Holder { pid, epoch: old.epoch.wrapping_add(1) };
         self.0[0].compare_exchange(word, new.word(), AcqRel, Relaxed).ok()?;
         hit(Point::LeaseTaken);
-        self.0[1].store(now, Release);
         Some(new)
     }
 
@@ -72,10 +73,15 @@ impl<'a> Lease<'a> {
     pub fn renew(&self, holder: Holder, now: u64) -> bool {
         let mine = self.0[0].load(Acquire) == holder.word();
         if mine {
-            self.0[1].store(now, Release);
+            self.beat(now);
             hit(Point::LeaseRenewed);
         }
         mine
+    }
+
+    /// A process that is late, with a time that has passed, must not make silent whoever has the lease now.
+    fn beat(&self, now: u64) {
+        self.0[1].fetch_max(now, AcqRel);
     }
 
     /// Gives the lease back, if it is still `holder`'s.

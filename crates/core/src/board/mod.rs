@@ -175,6 +175,17 @@ impl<'a> Board<'a> {
         self.rows().filter(|row| row.pid() != 0)
     }
 
+    /// Forgets what workers had in flight of which `alive` says that they are gone. The process that was asked about is the
+    /// one that is forgotten: another may begin in its row at any time.
+    pub fn forget_gone(&self, alive: impl Fn(u32) -> bool) {
+        for row in self.rows() {
+            let pid = row.pid();
+            if pid != 0 && !alive(pid) {
+                row.forget(pid);
+            }
+        }
+    }
+
     /// What all workers have in flight at the peer of slot `index`.
     pub fn in_flight(&self, index: usize) -> InFlight {
         self.begun_rows().map(|row| row.in_flight(index)).fold(InFlight::default(), InFlight::add)
@@ -272,15 +283,15 @@ impl<'a> Board<'a> {
     /// Frees the slots of peers that nobody has seen for `grace` ms and at which there is no request. One that nobody ever saw
     /// is about to be claimed, or whoever did that was killed: its time begins now.
     pub fn reclaim(&self, now: u64, grace: u64) -> usize {
-        let unused = |(index, slot): &(usize, Slot)| {
-            if slot.key() != 0 && slot.seen_at() == 0 {
+        let taken = self.slots().filter(|(_, slot)| slot.key() != 0);
+        let unused = |(index, slot): &(usize, Slot)| match slot.seen_at() {
+            0 => {
                 slot.see(now);
+                false
             }
-            slot.key() != 0
-                && now.saturating_sub(slot.seen_at()) > grace
-                && self.in_flight(*index).active == 0
+            seen_at => now.saturating_sub(seen_at) > grace && self.in_flight(*index).active == 0,
         };
-        self.slots().filter(unused).map(|(_, slot)| slot.clear()).count()
+        taken.filter(unused).map(|(_, slot)| slot.clear()).count()
     }
 
     /// The key of the upstream's name, 0 for an upstream that there is not.

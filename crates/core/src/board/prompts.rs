@@ -1,7 +1,10 @@
 //! How long the prompts of an upstream are, so that one body that is no prompt can be told from those that are.
 
 use crate::failpoint::{Point, hit};
-use crate::sync::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// Words: the logarithm of the quantile, and how many prompts it is made of.
 pub(super) const WORDS: usize = 2;
@@ -37,14 +40,14 @@ impl<'a> Prompts<'a> {
     /// The tokens that a request counts for whose body is so long: a quarter of its bytes, as much as is believed, and at
     /// least one.
     pub fn tokens(&self, bytes: u64) -> u32 {
-        let longest = if self.0[1].load(Relaxed) < ENOUGH { LONGEST } else { self.longest() };
+        let longest = if self.count() < ENOUGH { LONGEST } else { self.longest() };
         (bytes as f64 / 4.0).min(longest).max(1.0) as u32
     }
 
     /// Learns from a request whose body is so long.
     pub fn learn(&self, bytes: u64) {
         let seen = (bytes as f64 / 4.0).max(1.0).ln();
-        let count = self.0[1].load(Relaxed).saturating_add(1);
+        let count = self.count().saturating_add(1);
         let quantile = f64::from_bits(self.0[0].load(Relaxed));
         // Stochastic approximation (Robbins and Monro): the quantile rests where as much pulls it up as down.
         let step = STEP.max(2.0 / count as f64);
@@ -53,13 +56,19 @@ impl<'a> Prompts<'a> {
         let quantile = if count == 1 || !moved.is_finite() { seen } else { moved };
         self.0[0].store(quantile.to_bits(), Relaxed);
         hit(Point::PromptLearnt);
-        self.0[1].store(count, Relaxed);
+        self.0[1].store(count, Release);
+    }
+
+    /// How many prompts the quantile is made of. Read before it, this is never ahead of it: a quantile that nothing was learnt
+    /// for is no length.
+    fn count(&self) -> u64 {
+        self.0[1].load(Acquire)
     }
 
     pub(super) fn copy_from(&self, old: &Prompts) {
-        for (new, old) in self.0.iter().zip(old.0) {
-            new.store(old.load(Relaxed), Relaxed);
-        }
+        let count = old.count();
+        self.0[0].store(old.0[0].load(Relaxed), Relaxed);
+        self.0[1].store(count, Release);
     }
 
     fn longest(&self) -> f64 {

@@ -100,7 +100,8 @@ impl<'a> Row<'a> {
     /// A worker begins here: whatever its predecessor left is forgotten. The row is nobody's until it is empty, so that a
     /// worker that is killed in between does not count for what its predecessor had.
     pub fn begin(&self, pid: u32) {
-        self.0[0].store(0, Release);
+        // A swap and no store, so that it clearly comes after a `forget` that found the predecessor here, or before it.
+        self.0[0].swap(0, AcqRel);
         self.0[1..].iter().for_each(|count| count.store(0, Relaxed));
         hit(Point::RowEmptied);
         self.0[0].store(u64::from(pid), Release);

@@ -166,10 +166,16 @@ impl<'a> Slot<'a> {
         self.0[word::KEY].store(0, Release);
     }
 
-    /// Takes all from `old` but key, upstream number and the time it was seen.
+    /// Takes all from `old` but key, upstream number and the time it was seen. Its poller may be at work, and if it is too
+    /// quick there is no sample until the next.
     pub(super) fn copy_from(&self, old: &Slot, upstream: usize) {
-        for (new, old) in self.0.iter().zip(old.0).skip(word::VERSION) {
-            new.store(old.load(Relaxed), Relaxed);
+        let copied = old.of_one_version(|old, _| {
+            for (new, old) in self.0.iter().zip(old.0).skip(word::VERSION) {
+                new.store(old.load(Relaxed), Relaxed);
+            }
+        });
+        if copied.is_none() {
+            self.set(word::VERSION, 0);
         }
         self.set(word::UPSTREAM, upstream as u64);
     }
@@ -247,11 +253,13 @@ impl<'a> Slot<'a> {
 
     /// What `read` finds of the newest sample, by the version that it is given.
     fn newest<T>(&self, read: impl Fn(&Self, u64) -> T) -> Option<T> {
+        self.of_one_version(|slot, version| (version != 0).then(|| read(slot, version)))?
+    }
+
+    /// What `read` finds while there is no newer sample; None if the writer overtook it three times in a row.
+    fn of_one_version<T>(&self, read: impl Fn(&Self, u64) -> T) -> Option<T> {
         for _ in 0..3 {
             let version = self.0[word::VERSION].load(Acquire);
-            if version == 0 {
-                return None;
-            }
             let found = read(self, version);
             // The words read above belong to `version` unless a writer has come round to this half, and before
             // it did that it had published the version after ours.

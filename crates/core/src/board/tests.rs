@@ -128,6 +128,31 @@ fn models_are_known_by_key_and_number_and_up_to_a_bound() {
 }
 
 #[test]
+fn every_record_has_words_of_its_own_whatever_the_numbers() {
+    for (upstreams, slots, rows) in [(0, 0, 0), (1, 1, 1), (1, 7, 3), (3, 64, 16), (5, 129, 1), (2, 1, 257)] {
+        let shape = Shape { upstreams, slots, rows };
+        let words = zone(shape);
+        assert!(Board::format(&words[1..], shape).is_none(), "{shape:?}: a word too few");
+        let board = Board::format(&words, shape).unwrap();
+        (0..upstreams).for_each(|upstream| board.set_upstream_key(upstream, 1 + upstream as u64));
+        (0..slots).for_each(|slot| assert!(board.claim(1 + slot as u64, 0, u64::MAX).is_some()));
+        board.slots().for_each(|(_, slot)| slot.ttft().add(1));
+        board.rows().for_each(|row| {
+            row.begin(u32::MAX);
+            (0..slots).for_each(|slot| row.enter(slot, InFlight::one(9)));
+        });
+        assert_eq!(Board::open(&words).map(|board| board.shape()), Some(shape));
+        assert!((0..upstreams).all(|upstream| board.upstream_key(upstream) == 1 + upstream as u64));
+        assert!((1..=slots as u64).all(|key| board.find(key).is_some()), "{shape:?}");
+        assert!(board.slots().all(|(_, slot)| slot.ttft().count() == 1));
+        assert!((0..slots).all(|slot| board.in_flight(slot).active == rows as u64), "{shape:?}");
+        assert!(
+            board.slot(slots).is_none() && board.row(rows).is_none() && board.prompts(upstreams).is_none()
+        );
+    }
+}
+
+#[test]
 fn peers_keep_their_slots_and_a_full_board_says_so() {
     let words = zone(SHAPE);
     let board = Board::format(&words, SHAPE).unwrap();
