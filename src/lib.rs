@@ -42,6 +42,7 @@ mod polling;
 mod recorder;
 mod request;
 mod response;
+mod slab;
 mod status;
 mod told;
 mod variables;

@@ -5,11 +5,11 @@ use crate::conf::{self, MainConf, UpstreamConf};
 use crate::guard::{self, Failed};
 use crate::log::{self, Level};
 use crate::peers::{self, Peers};
+use crate::slab;
 use crate::tag;
 use ngx::ffi::{
     NGX_ERROR, NGX_OK, ngx_conf_t, ngx_core_conf_t, ngx_core_module, ngx_cycle, ngx_int_t, ngx_ncpu,
-    ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_page_t, ngx_slab_pool_t,
-    ngx_str_t,
+    ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t,
 };
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
@@ -26,7 +26,9 @@ const LEAST_ROWS: usize = 16;
 /// Asks nginx for the zone, of the size that the upstreams need.
 pub fn add(cf: *mut ngx_conf_t, main: &mut MainConf) -> Result<(), Failed> {
     main.shape = shape(cf, main);
-    let size = main.shape.words().map(|words| bytes_with_slab(words * size_of::<AtomicU64>()));
+    // SAFETY: nginx sets its page size when it starts, and never after.
+    let page = unsafe { ngx_pagesize };
+    let size = main.shape.words().map(|words| slab::zone_for(words * size_of::<AtomicU64>(), page));
     let mut name = ngx_str_t { len: NAME.len(), data: NAME.as_ptr().cast_mut() };
     // SAFETY: nginx parses `cf`; the name is copied or static, and the tag is an address of ours.
     let zone = unsafe { ngx_shared_memory_add(cf, &mut name, size.unwrap_or(usize::MAX), tag()).as_mut() };
@@ -37,15 +39,6 @@ pub fn add(cf: *mut ngx_conf_t, main: &mut MainConf) -> Result<(), Failed> {
     zone.noreuse = 1;
     main.zone = zone;
     Ok(())
-}
-
-/// A slab pool that can give one block of `bytes`: its own header and page table, and the pages.
-fn bytes_with_slab(bytes: usize) -> usize {
-    // SAFETY: nginx sets its page size when it starts, and never after.
-    let page = unsafe { ngx_pagesize };
-    let pages = bytes.div_ceil(page) + 1;
-    // The header (with lists and statistics of the slab sizes) takes less than a page, and so does alignment.
-    (pages + 2) * page + (pages + 2) * size_of::<ngx_slab_page_t>() + size_of::<ngx_slab_pool_t>()
 }
 
 fn shape(cf: *mut ngx_conf_t, main: &MainConf) -> Shape {
@@ -148,8 +141,8 @@ fn claim_all(board: &Board, upstream: &UpstreamConf, now: u64) {
 fn words(zone: &ngx_shm_zone_t) -> Option<&'static [AtomicU64]> {
     let pool = NonNull::new(zone.shm.addr.cast::<ngx_slab_pool_t>())?;
     // SAFETY: a mapped zone begins with its slab pool, whose data is null or the block that `make` allocated in
-    // it: aligned to a page, and within the zone. All of it are plain words, which all processes change by atomic
-    // operations only. A zone stays mapped as long as its cycle; whoever keeps the board ends before (see
+    // it: aligned to a word (see `slab`), and within the zone. All of it are plain words, which all processes change by
+    // atomic operations only. A zone stays mapped as long as its cycle; whoever keeps the board ends before (see
     // `worker::end`).
     unsafe {
         let block = (*pool.as_ptr()).data;
