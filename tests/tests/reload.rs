@@ -31,6 +31,11 @@ fn pollers(engines: &Arc<Vec<Engine>>) -> Meanwhile<usize> {
     })
 }
 
+/// The most polls that an engine ever had at a time, by its own count.
+fn most_polls(engines: &[Engine]) -> usize {
+    engines.iter().map(|engine| engine.stats().most_scrapes).max().expect("engines")
+}
+
 /// The module, the board: 20 reloads while clients stream fail no request. What is known of the servers is carried
 /// over each time, engines see one poller at a time, and the old processes end with their requests.
 /// Promise 9.
@@ -60,6 +65,7 @@ fn twenty_reloads_under_load() {
     assert!(unknown.len() > RELOADS && unknown.iter().all(|answer| *answer == Ok(0)), "{unknown:?}");
     let most = pollers.end().into_iter().max();
     assert_eq!(most, Some(1), "connections of pollers to one engine at a time");
+    assert_eq!(most_polls(&engines), 1, "polls of one engine at a time");
 
     wait_for("the old processes are gone", || (nginx.processes().len() == 3).then_some(()));
     wait_until_it_polls(&nginx, &nginx.workers());
@@ -149,6 +155,7 @@ fn fifty_reloads_in_twenty_seconds() {
     assert!(short.end_well() > 500);
     assert!(long.end_well() > 10);
     assert_eq!(pollers.end().into_iter().max(), Some(1), "pollers of one engine at a time");
+    assert_eq!(most_polls(&engines), 1, "polls of one engine at a time");
     let (after, memory_after) = settled(&nginx);
     assert_eq!(before, after, "processes, descriptors, threads");
     assert!(memory_after < memory + 1024, "from {memory} to {memory_after} kB");
@@ -227,6 +234,7 @@ fn an_upgrade_and_back_under_load() {
     assert!(long.end_well() > 5);
     let most = pollers.end().into_iter().max();
     assert!(most <= Some(2), "{most:?} pollers of one engine at a time");
+    assert!(most_polls(&engines) <= 2, "{} polls of one engine at a time", most_polls(&engines));
     nginx.wait_for("nothing is in flight", |status| (status.sum("llm", "in_flight") == 0).then_some(()));
     nginx.quit();
 }

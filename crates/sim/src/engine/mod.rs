@@ -75,6 +75,10 @@ pub struct Stats {
     pub preemptions: u64,
     /// GETs of `/metrics`.
     pub scrapes: u64,
+    /// GETs of `/metrics` that are under way: until all of the answer is with the system, or the client has gone.
+    pub open_scrapes: usize,
+    /// The most of these that there were at a time.
+    pub most_scrapes: usize,
     /// Connections that were accepted.
     pub accepted: u64,
     /// Connections that are open.

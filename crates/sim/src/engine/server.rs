@@ -1,14 +1,16 @@
 //! Connections and routes.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -96,7 +98,10 @@ impl Connection {
                     stats.scrapes += 1;
                     stats.scrape_connections += usize::from(first);
                 });
-                page::metrics(&self.live).await
+                let scrape = Scrape::begin(&self.live);
+                page::metrics(&self.live)
+                    .await
+                    .map(|body| Scraped { body, _under_way: scrape }.boxed_unsync())
             }
             (&Method::GET, "/health") => text(StatusCode::OK, String::new()),
             (&Method::GET, "/v1/models") => {
@@ -188,6 +193,51 @@ impl Drop for Connection {
             stats.connections -= 1;
             stats.scrape_connections -= usize::from(scraping);
         });
+    }
+}
+
+/// A GET of `/metrics`, counted while it is under way.
+struct Scrape(Arc<Live>);
+
+impl Scrape {
+    fn begin(live: &Arc<Live>) -> Self {
+        live.count(|stats| {
+            stats.open_scrapes += 1;
+            stats.most_scrapes = stats.most_scrapes.max(stats.open_scrapes);
+        });
+        Self(Arc::clone(live))
+    }
+}
+
+impl Drop for Scrape {
+    fn drop(&mut self) {
+        self.0.count(|stats| stats.open_scrapes -= 1);
+    }
+}
+
+/// The answer to a scrape, which is under way as long as there is one.
+struct Scraped {
+    body: Body,
+    _under_way: Scrape,
+}
+
+impl hyper::body::Body for Scraped {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

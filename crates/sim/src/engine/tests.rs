@@ -228,6 +228,24 @@ fn connections_are_kept_and_counted() {
 }
 
 #[test]
+fn scrapes_at_a_time_are_counted() {
+    let engine = start(&options(1.0));
+    let get = || get(&engine, "/metrics").0;
+    assert_eq!((get(), get()), (200, 200));
+    wait_until("both are over", || engine.stats().open_scrapes == 0);
+    assert_eq!(engine.stats().most_scrapes, 1);
+    engine.set_fault(Fault::HangMetrics);
+    thread::scope(|scope| {
+        scope.spawn(get);
+        scope.spawn(get);
+        wait_until("both hang", || engine.stats().open_scrapes == 2);
+        engine.set_fault(Fault::None);
+    });
+    wait_until("both are over", || engine.stats().open_scrapes == 0);
+    assert_eq!(engine.stats().most_scrapes, 2);
+}
+
+#[test]
 fn a_frozen_engine_answers_nothing_and_goes_on_where_it_stood() {
     let engine = start(&options(20.0));
     let mut stream = open_stream(&engine, 100);
