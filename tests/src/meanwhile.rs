@@ -2,11 +2,14 @@
 
 use crate::client::{Connection, Failure};
 use crate::engines::{COMPLETIONS, completion};
+use crate::nginx::Nginx;
+use crate::status::Status;
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// Threads that do the same over and over. Dropping it ends them.
 pub struct Meanwhile<T> {
@@ -50,6 +53,29 @@ impl<T, E: Debug> Meanwhile<Result<T, E>> {
         let failed: Vec<_> = done.iter().filter_map(|done| done.as_ref().err()).collect();
         assert!(failed.is_empty(), "{} of {} failed: {failed:?}", failed.len(), done.len());
         done.len()
+    }
+}
+
+/// Looks how old the metrics of these servers of `llm` are, in ms; all have answered already.
+pub fn ages(nginx: &Nginx, servers: impl IntoIterator<Item = String>) -> Meanwhile<f64> {
+    let to = nginx.address();
+    let servers: Vec<_> = servers.into_iter().collect();
+    Meanwhile::start(1, move || {
+        thread::sleep(Duration::from_millis(20));
+        let answer = Connection::open(to).and_then(|mut to| to.get("/tblb?format=json"));
+        let status = Status::parse(&answer.expect("the status").body);
+        let age = |server| status.peer("llm", server).number("age_ms").expect("metrics");
+        servers.iter().map(|server| age(server)).fold(0.0, f64::max)
+    })
+}
+
+impl Meanwhile<f64> {
+    /// Ends looking at ages, and fails the test if metrics that are asked for at this interval were ever as old as two.
+    pub fn end_within_two(self, interval: Duration) {
+        let oldest = self.end().into_iter().fold(f64::NAN, f64::max);
+        let two = 2.0 * interval.as_secs_f64() * 1000.0;
+        println!("the oldest metrics of servers that are well: {oldest:.0} of {two} ms");
+        assert!(oldest < two, "metrics of {oldest} ms, asked for each {interval:?}");
     }
 }
 

@@ -66,6 +66,40 @@ pub fn memory_kb(pid: u32, name: &str) -> u64 {
     size.unwrap_or_else(|| panic!("no {name} in {status}"))
 }
 
+/// What processes take.
+#[derive(Debug)]
+pub struct Taken {
+    /// Descriptors of all of them.
+    pub descriptors: usize,
+    /// The most memory that one ever had, of the one that had the most, in kB.
+    pub most_kb: u64,
+    /// The memory of all of them, in kB.
+    pub kb: u64,
+}
+
+/// Descriptors that come and go: two of each request under way, and one of a poll or of a look at the status.
+const PASSING: usize = 8;
+
+impl Taken {
+    /// What these take.
+    pub fn by(processes: &[u32]) -> Taken {
+        let memory = |name: &'static str| processes.iter().map(move |pid| memory_kb(*pid, name));
+        Taken {
+            descriptors: processes.iter().map(|pid| descriptors(*pid)).sum(),
+            most_kb: memory("VmHWM").max().unwrap_or(0),
+            kb: memory("VmRSS").sum(),
+        }
+    }
+
+    /// Fails the test if this is not what was taken before: the peak of memory has grown by 1 MiB, or there are more
+    /// descriptors than those that come and go.
+    pub fn is_as(&self, before: &Taken) {
+        println!("{before:?}\n{self:?}");
+        assert!(self.most_kb < before.most_kb + 1024, "{before:?}, {self:?}");
+        assert!(self.descriptors <= before.descriptors + PASSING, "{before:?}, {self:?}");
+    }
+}
+
 /// The time that a process has had of the processors, in ms, 0 if it is gone.
 pub fn processor_ms(pid: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

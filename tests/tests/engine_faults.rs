@@ -1,14 +1,18 @@
 //! Engines that fail while others serve: what that costs the others, and nginx.
 
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tblb_tests::client::Connection;
 use tblb_tests::config::{Config, upstream};
 use tblb_tests::engines::{self, COMPLETIONS, Engine, Fault, completion, name};
 use tblb_tests::faults::{CASES, Patient};
-use tblb_tests::meanwhile::{Meanwhile, load};
+use tblb_tests::meanwhile::{Meanwhile, ages, load};
 use tblb_tests::nginx::Nginx;
-use tblb_tests::{process, wait_within};
+use tblb_tests::process::Taken;
+use tblb_tests::wait_within;
+
+/// How often engines are polled: two of it are long enough for a busy machine.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 fn before(method: &str, engines: &[Engine], parameters: &str) -> Nginx {
     let servers = engines.iter().map(|engine| format!("{} {parameters}", engine.addr()));
@@ -28,40 +32,9 @@ fn share_of(nginx: &Nginx, engine: &Engine, more: u64) -> f64 {
     its_more as f64 / (status.sum("llm", "picks") - all) as f64
 }
 
-/// What the workers take.
-#[derive(Debug)]
-struct Taken {
-    descriptors: usize,
-    /// Of the one that takes the most.
-    most_kb: u64,
-    kb: u64,
-}
-
-fn taken(nginx: &Nginx) -> Taken {
-    let workers = nginx.workers();
-    Taken {
-        descriptors: workers.iter().map(|pid| process::descriptors(*pid)).sum(),
-        most_kb: workers.iter().map(|pid| process::memory_kb(*pid, "VmHWM")).max().unwrap_or(0),
-        kb: workers.iter().map(|pid| process::memory_kb(*pid, "VmRSS")).sum(),
-    }
-}
-
-/// At these intervals of a second, the others' metrics stay younger than two.
-fn watch(nginx: &Nginx, well: &[Engine], time: Duration) {
-    let began = Instant::now();
-    while began.elapsed() < time {
-        let status = nginx.status();
-        for engine in well {
-            let age = status.peer("llm", &name(engine)).number("age_ms");
-            assert!(age.is_some_and(|age| age < 2000.0), "{age:?} ms");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// Every fault of the table at once, at an interval of a second: the metrics of other engines stay younger than two
-/// intervals, no engine is asked twice at a time, requests go on, the log has one line for each change of state, and what
-/// the workers take stays: the peak of memory grows by less than 1 MiB, whatever comes.
+/// intervals, no engine is asked twice at a time, as it counts itself, requests go on, the log has one line for each change
+/// of state, and what the workers take stays: the peak of memory grows by less than 1 MiB, whatever comes.
 /// Promises 2 and 5.
 #[test]
 #[ignore = "make faults"]
@@ -71,16 +44,19 @@ fn engines_that_fail_cost_the_others_nothing() {
     let servers = well.iter().map(name).chain(patients.iter().map(Patient::name));
     let first = "zone llm 256k; tblb; tblb_metrics interval=1s timeout=800ms stale=60s;";
     let nginx = Config::new(upstream("llm", first, servers)).start();
-    let clients = load(nginx.address(), 2, 5);
+    // Two requests that are over before an engine is asked again would speak against what it says.
+    let clients = load(nginx.address(), 1, 5);
     nginx.wait_until_all("fresh");
     std::thread::sleep(Duration::from_secs(2));
-    let before = taken(&nginx);
+    let taken = || Taken::by(&nginx.workers());
+    let before = taken();
+    let ages = ages(&nginx, engines::names(&well));
     patients.iter().for_each(Patient::fall_ill);
-    watch(&nginx, &well, Duration::from_secs(7));
-    let between = taken(&nginx);
-    watch(&nginx, &well, Duration::from_secs(7));
-    let after = taken(&nginx);
-    println!("{before:?}\n{between:?}\n{after:?}");
+    std::thread::sleep(Duration::from_secs(7));
+    let between = taken();
+    std::thread::sleep(Duration::from_secs(7));
+    let after = taken();
+    ages.end_within_two(Duration::from_secs(1));
     let status = nginx.status();
     for patient in &patients {
         let (server, kind) = (patient.name(), patient.case.kind);
@@ -90,10 +66,8 @@ fn engines_that_fail_cost_the_others_nothing() {
         let lines = nginx.log_with(&format!("metrics of {server} in upstream"));
         assert_eq!(lines.len(), 1 + usize::from(kind.is_some()), "{lines:?}");
     }
-    assert!(after.most_kb < before.most_kb + 1024, "{before:?}, {after:?}");
+    after.is_as(&before);
     assert!(after.kb < between.kb + 512, "{between:?}, {after:?}");
-    // A request has two, and a status one.
-    assert!(after.descriptors <= before.descriptors + 6, "{before:?}, {after:?}");
     clients.end_well();
 }
 
@@ -103,11 +77,12 @@ fn engines_that_fail_cost_the_others_nothing() {
 #[test]
 fn numbers_that_stand_still_grow_stale() {
     let engines = engines::several(3);
-    let nginx = before("tblb; tblb_metrics interval=50ms timeout=5s stale=500ms;", &engines, "");
+    let nginx = before("tblb; tblb_metrics interval=500ms timeout=5s stale=2s;", &engines, "");
     nginx.wait_until_all("fresh");
+    let ages = ages(&nginx, engines::names(&engines[1..]));
     // It shows for ever that it is idle.
     engines[0].set_fault(Fault::FrozenMetrics);
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(1200));
     let clients = load(nginx.address(), 12, 200);
     let frozen = name(&engines[0]);
     nginx.wait_for("its metrics are stale", |status| {
@@ -130,6 +105,7 @@ fn numbers_that_stand_still_grow_stale() {
     nginx.wait_for("they are fresh again", |status| {
         (status.peer("llm", &frozen).text("state") == "fresh").then_some(())
     });
+    ages.end_within_two(INTERVAL);
     clients.end_well();
 }
 
@@ -140,14 +116,16 @@ fn numbers_that_stand_still_grow_stale() {
 fn an_engine_that_always_reports_0_is_not_flooded() {
     for method in ["tblb", "tblb s2_enhanced", "tblb s1_enhanced"] {
         let engines = engines::several(4);
-        let polled = format!("{method}; tblb_metrics interval=100ms timeout=5s;");
+        let polled = format!("{method}; tblb_metrics interval=500ms timeout=5s;");
         let nginx = before(&polled, &engines, "");
         engines[0].set_fault(Fault::ZeroMetrics);
         nginx.wait_until_all("fresh");
+        let ages = ages(&nginx, engines::names(&engines[1..]));
         let clients = load(nginx.address(), 16, 50);
         let share = share_of(&nginx, &engines[0], 500);
         println!("{method}: {share:.3}");
         assert!(share < 2.0 / 4.0, "{method}: {share}");
+        ages.end_within_two(INTERVAL);
         clients.end_well();
     }
 }
@@ -173,38 +151,47 @@ fn share_of_requests(
     (picks(nginx, engine) - before) as f64 / requests as f64
 }
 
-/// An engine that takes requests and never answers: after 20 of them all, less than a twentieth goes there, though nginx
-/// marks nothing as failed, whether answers were coming from it when it hung or not. Its metrics answer all the while, and
-/// when it goes on, so do its requests.
+/// The share of an engine that hangs, of the requests that follow the first 20. Its metrics answer all the while, nginx
+/// marks nothing as failed, and when it goes on, so do its requests.
+fn share_of_hung(method: &str, coming: bool) -> f64 {
+    let engines = engines::several(4);
+    let polled = format!("tblb {method}; tblb_metrics interval=500ms timeout=5s;");
+    let nginx = before(&polled, &engines, "max_fails=0");
+    nginx.wait_until_all("fresh");
+    let ages = ages(&nginx, engines::names(&engines[1..]));
+    let mut waiting = Vec::new();
+    share_of_requests(&nginx, &engines[0], 60, &mut waiting);
+    if !coming {
+        nginx.wait_for("nothing is in flight", |status| (status.sum("llm", "in_flight") == 0).then_some(()));
+    }
+    engines[0].set_fault(Fault::HangInference);
+    share_of_requests(&nginx, &engines[0], 20, &mut waiting);
+    let taken = nginx.status().peer("llm", &name(&engines[0])).count("in_flight");
+    assert!(taken > 0, "it has its part to begin with: {taken}");
+    let share = share_of_requests(&nginx, &engines[0], 400, &mut waiting);
+    println!("{method}, answers were coming {coming}: {share:.4}");
+    ages.end_within_two(INTERVAL);
+    // Its page answers. That its numbers stand still may have been found out as well.
+    let status = nginx.status();
+    let fault = status.peer("llm", &name(&engines[0])).part("polls").text("fault");
+    assert!(["null", "frozen"].contains(&fault), "{fault}");
+    engines[0].set_fault(Fault::None);
+    waiting.into_iter().for_each(|thread| thread.join().expect("an answer"));
+    share
+}
+
+/// An engine that takes requests and never answers, whether answers were coming from it when it hung or not: with
+/// `least_work`, after 20 requests to all, less than a twentieth goes there. What picks by scores alone believes its page,
+/// which says that it is idle; it gets less than twice its fair share.
 /// Promise 2.
 #[test]
 #[ignore = "make faults"]
 fn an_engine_that_hangs_gets_next_to_nothing() {
-    for coming in [true, false] {
-        let engines = engines::several(4);
-        let method = "tblb; tblb_metrics interval=100ms timeout=5s;";
-        let nginx = before(method, &engines, "max_fails=0");
-        nginx.wait_until_all("fresh");
-        let mut waiting = Vec::new();
-        share_of_requests(&nginx, &engines[0], 60, &mut waiting);
-        if !coming {
-            nginx.wait_for("nothing is in flight", |status| {
-                (status.sum("llm", "in_flight") == 0).then_some(())
-            });
+    for (method, most) in [("least_work", 0.05), ("s1_enhanced", 2.0 / 4.0)] {
+        for coming in [true, false] {
+            let share = share_of_hung(method, coming);
+            assert!(share < most, "{method}, answers were coming {coming}: {share}");
         }
-        engines[0].set_fault(Fault::HangInference);
-        share_of_requests(&nginx, &engines[0], 20, &mut waiting);
-        let taken = nginx.status().peer("llm", &name(&engines[0])).count("in_flight");
-        assert!(taken > 0, "it has its part to begin with: {taken}");
-        let share = share_of_requests(&nginx, &engines[0], 200, &mut waiting);
-        println!("hung, answers were coming {coming}: {share:.4}");
-        assert!(share < 0.05, "answers were coming {coming}: {share}");
-        // Its page answers. That its numbers stand still may have been found out as well.
-        let status = nginx.status();
-        let fault = status.peer("llm", &name(&engines[0])).part("polls").text("fault");
-        assert!(["null", "frozen"].contains(&fault), "{fault}");
-        engines[0].set_fault(Fault::None);
-        waiting.into_iter().for_each(|thread| thread.join().expect("an answer"));
     }
 }
 
@@ -214,19 +201,17 @@ fn an_engine_that_hangs_gets_next_to_nothing() {
 #[test]
 fn an_engine_that_dies_and_restarts_cold() {
     let mut engines = engines::several(4);
-    let method = "tblb; tblb_metrics interval=100ms timeout=5s stale=1s;";
+    let method = "tblb; tblb_metrics interval=500ms timeout=5s stale=2s;";
     let nginx = before(method, &engines, "fail_timeout=1s");
     nginx.wait_until_all("fresh");
     let clients: Meanwhile<_> = load(nginx.address(), 16, 50);
     share_of(&nginx, &engines[0], 200);
     let dead = engines.remove(0);
+    let ages = ages(&nginx, engines::names(&engines));
     let (address, server) = (dead.addr(), name(&dead));
     dead.set_fault(Fault::Die);
     nginx.wait_for("its metrics are refused", |status| {
         let peer = status.peer("llm", &server);
-        let ages: Vec<_> =
-            engines.iter().filter_map(|engine| status.peer("llm", &name(engine)).number("age_ms")).collect();
-        assert!(ages.iter().all(|age| *age < 1000.0), "{ages:?}");
         (peer.text("state") == "stale" && peer.part("polls").text("fault") == "refused").then_some(())
     });
     drop(dead);
@@ -240,6 +225,7 @@ fn an_engine_that_dies_and_restarts_cold() {
     let share = share_of(&nginx, &cold, 400);
     println!("cold: {share:.3}");
     assert!((0.5 / 4.0..2.0 / 4.0).contains(&share), "{share}");
+    ages.end_within_two(INTERVAL);
     let failed: Vec<_> = clients.end().into_iter().filter_map(Result::err).collect();
     // At most one for each client: what it had in flight there.
     assert!(failed.len() <= 16, "{failed:?}");
