@@ -10,9 +10,9 @@ const DIFFERENCE: u64 = 2;
 /// In so many polls since the numbers changed last. Traffic that is gone between two polls thus proves nothing.
 const POLLS: u32 = 3;
 
-/// So many polls in a row at which our own requests are as many as when the numbers changed last speak for these again: an
-/// engine that has come to rest has nothing else to say.
-const AGREED: u32 = 10;
+/// So many polls in a row with as many requests of ours, and no more than the numbers allow for, speak for these again:
+/// what does not change any more has nothing else to say.
+const STILL: u32 = 10;
 
 /// Whether the numbers of one engine stand still, poll by poll.
 ///
@@ -25,24 +25,30 @@ pub struct Watch {
     own: u64,
     /// Polls since then at which our own requests were others by [`DIFFERENCE`] or more.
     moved: u32,
-    /// Polls in a row, up to the last, at which they were not.
-    agreed: u32,
+    /// Our own requests there at the last poll, and for how many polls they have been as many.
+    last: u64,
+    still: u32,
 }
 
 impl Watch {
     /// Takes in what the engine says while `own` requests of ours are there. True if it is not to be believed: it says the
-    /// same as before though they changed. It is believed again when it says something else, or when they have long been what
-    /// they were.
+    /// same as before though they changed. It is believed again when it says something else, or when they have long been
+    /// as many, and not more than it says.
     pub fn is_frozen(&mut self, load: &Load, own: u64) -> bool {
-        if self.load != Some(*load) {
-            *self = Watch { load: Some(*load), own, ..Watch::default() };
-        } else if load.running.is_some() && own.abs_diff(self.own) >= DIFFERENCE {
-            (self.moved, self.agreed) = (self.moved.saturating_add(1), 0);
-        } else {
-            self.agreed = self.agreed.saturating_add(1);
-            if self.agreed >= AGREED {
-                self.moved = 0;
-            }
+        let (Some(running), true) = (load.running, self.load == Some(*load)) else {
+            *self = Watch { load: Some(*load), own, last: own, ..Watch::default() };
+            return false;
+        };
+        let says = running + load.waiting.unwrap_or(0.0);
+        // Clients may take what it has sent long after it has come to rest.
+        let rests = own == 0 && says == 0.0;
+        if own.abs_diff(self.own) >= DIFFERENCE && !rests {
+            self.moved = self.moved.saturating_add(1);
+        }
+        self.still = if own == self.last { self.still.saturating_add(1) } else { 0 };
+        self.last = own;
+        if self.still >= STILL && own as f64 <= says {
+            (self.own, self.moved) = (own, 0);
         }
         self.moved >= POLLS
     }
@@ -78,8 +84,16 @@ mod tests {
     #[test]
     fn an_engine_that_has_come_to_rest_is_believed() {
         let busy = [(Some(0.0), 0), (Some(0.0), 3), (Some(0.0), 3), (Some(0.0), 3)];
-        let verdicts = verdicts(&[&busy[..], &[(Some(0.0), 0); 12]].concat());
-        assert_eq!(verdicts[3..], [[true; 10].as_slice(), &[false; 3]].concat());
+        let verdicts_of = |then: (Option<f64>, u64)| verdicts(&[&busy[..], &[then; 14]].concat());
+        assert_eq!(verdicts_of((Some(0.0), 0))[3..], [[true; 11].as_slice(), &[false; 4]].concat());
+        assert!(verdicts_of((Some(0.0), 3))[3..].iter().all(|frozen| *frozen), "there is more than it says");
+    }
+
+    #[test]
+    fn clients_that_are_slow_do_not_speak_against_an_engine_at_rest() {
+        let polls = [(Some(2.0), 5), (Some(0.0), 5), (Some(0.0), 4), (Some(0.0), 4)];
+        let verdicts = verdicts(&[&polls[..], &[(Some(0.0), 0); 20]].concat());
+        assert!(!verdicts.contains(&true));
     }
 
     #[test]
