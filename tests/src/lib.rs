@@ -14,11 +14,13 @@
 //! | `status` | the status as JSON |
 //! | `engines` | the mock engine of `tblb-sim`, fast |
 //! | `failpoints` | points in the module at which something is made to happen |
+//! | `certificates` | certificates, and engines that have them |
 //! | `faults` | the table of what metrics can be, and what that is called |
 //! | `ways` | the table of ways through nginx that are not straight |
 //! | `meanwhile` | what goes on while a test does something else: load, and looks at what never may be |
 #![forbid(unsafe_code)]
 
+pub mod certificates;
 pub mod client;
 pub mod config;
 pub mod dns;

@@ -1,21 +1,28 @@
 //! Credentials for metrics: who gets them, and that nobody sees them.
 
+use tblb_tests::certificates::{authority, engine};
 use tblb_tests::config::{Checked, Config, upstream};
+use tblb_tests::engines::name;
+use tblb_tests::nginx::Nginx;
 use tblb_tests::node::Node;
 use tblb_tests::wait_for;
+use tempfile::TempDir;
 
 const POLLED: &str = "tblb_metrics interval=50ms timeout=5s;";
 
 const SECRET: &str = "s3cret-Kx81";
+/// A name that stands for nothing else.
+const KEY_FILE: &str = "token-of-metrics";
 /// What a request carries of it as the password of `ops`.
 const BASIC: &str = "b3BzOnMzY3JldC1LeDgx";
+
+const FORMS: &str = "location = /html { tblb_status html; } location = /text { tblb_status prometheus; }";
 
 /// A configuration with an upstream of one server, named twice so that there is something to pick, and these directives,
 /// and the secret in the file `key`.
 fn config(directives: &str, server: &str, content: &str) -> Config {
     let http = upstream("llm", &format!("zone llm 64k; tblb; {POLLED} {directives}"), [server, server]);
-    let forms = "location = /html { tblb_status html; } location = /text { tblb_status prometheus; }";
-    Config::new(http).server(forms).file_of_mode("key", content, 0o600)
+    Config::new(http).server(FORMS).file_of_mode("key", content, 0o600)
 }
 
 /// The module: metrics that ask for a token or a password, with the file's name relative to the configuration, and
@@ -45,17 +52,46 @@ fn metrics_are_let_out_to_who_has_the_secret() {
     }
 }
 
+/// What a configuration makes nginx write besides its usual logs: the log at its most talkative, and picks.
+struct Written(TempDir);
+
+impl Written {
+    fn new() -> Written {
+        Written(tempfile::tempdir().expect("a directory"))
+    }
+
+    /// `tblb_record`.
+    fn record(&self) -> String {
+        format!("tblb_record {};", self.0.path().join("picks").display())
+    }
+
+    fn debug(&self, config: Config) -> Config {
+        config.main(&format!("error_log {} debug;", self.0.path().join("debug.log").display()))
+    }
+
+    /// All that nginx has put out: the status in its forms, an answer, the logs, the picks, and what it says of the
+    /// configuration.
+    fn everything(&self, nginx: &Nginx, config: &Config) -> Vec<String> {
+        let mut seen = ["/tblb", "/html", "/text", "/v1/models"].map(|path| nginx.get(path).body).to_vec();
+        seen.extend([nginx.log(), nginx.read("access.log"), config.check().said]);
+        let read = |name| std::fs::read(self.0.path().join(name)).expect("a file");
+        seen.extend(["debug.log", "picks"].map(|name| String::from_utf8_lossy(&read(name)).into_owned()));
+        assert!(seen.iter().all(|text| !text.is_empty()));
+        seen
+    }
+}
+
 /// Promise 7: the secret stands in no log, whatever the level, in no form of the status, in no variable, not where picks are
-/// written down, and in nothing that nginx says.
+/// written down, and in nothing that nginx says; nor does the name of its file.
 #[test]
 fn nobody_sees_the_secret() {
     for directive in ["tblb_metrics_auth bearer key;", "tblb_metrics_auth basic ops key;"] {
         let node = Node::start();
-        let directory = tempfile::tempdir().expect("a directory");
-        let [debug, record] = ["debug.log", "picks"].map(|name| directory.path().join(name));
-        let recorded = format!("{directive} tblb_record {};", record.display());
+        let written = Written::new();
+        let directive = directive.replace("key", KEY_FILE);
+        let recorded = format!("{directive} {}", written.record());
         let with_debug =
-            config(&recorded, &node.name(), SECRET).main(&format!("error_log {} debug;", debug.display()));
+            written.debug(config(&recorded, &node.name(), "").file_of_mode(KEY_FILE, SECRET, 0o600));
         let mut nginx = with_debug.start();
         node.lock_metrics(if directive.contains("basic") {
             "Basic b3BzOnMzY3JldC1LeDgx"
@@ -68,19 +104,43 @@ fn nobody_sees_the_secret() {
             (status.peer("llm", &node.name()).part("polls").text("fault") == "status").then_some(())
         });
         nginx.reload_with(&with_debug);
-        let mut seen = ["/tblb", "/html", "/text", "/"].map(|path| nginx.get(path).body).to_vec();
         wait_for("the log says that it is refused", || {
-            nginx.log_with("no metrics of").last().map(|line| seen.push(line.clone()))
+            nginx.log_with("no metrics of").last().map(|line| assert!(line.ends_with("status")))
         });
-        seen.extend([nginx.log(), nginx.read("access.log")]);
-        seen.extend([&debug, &record].map(|file| std::fs::read_to_string(file).expect("a file")));
-        seen.push(with_debug.check().said);
-        assert!(seen.iter().all(|text| !text.is_empty()));
-        for text in seen {
-            for secret in [SECRET, BASIC] {
+        for text in written.everything(&nginx, &with_debug) {
+            for secret in [SECRET, BASIC, KEY_FILE] {
                 assert!(!text.contains(secret), "{text}");
             }
         }
+    }
+}
+
+/// Nothing of a file of certificates is put out, though somebody has left a key in it, whether an engine is trusted by it or
+/// not; nor is its name.
+/// Promise 7.
+#[test]
+fn nobody_sees_certificates_and_their_keys() {
+    let [known, unknown] = ["known", "unknown"].map(authority);
+    let pem = [&known, &unknown].map(|authority| authority.pem() + &authority.key().serialize_pem());
+    let files = ["known-to-metrics", "unknown-to-metrics"];
+    let engine = engine(&known, "127.0.0.1", 2100);
+    let written = Written::new();
+    let of = |group: &str, file: &str| {
+        let trusted = format!("scheme=https ssl_trusted_certificate={file}");
+        let first = format!("zone {group} 64k; tblb; tblb_metrics interval=50ms timeout=5s {trusted};");
+        upstream(group, &(first + &written.record()), [name(&engine), name(&engine)])
+    };
+    let http = of("llm", files[0]) + &of("other", files[1]);
+    let config = files.iter().zip(&pem).fold(Config::new(http), |config, (file, pem)| config.file(file, pem));
+    let config = written.debug(config.server(FORMS).server("location /v1/ { proxy_pass https://llm; }"));
+    let nginx = config.start();
+    nginx.wait_until_all("fresh");
+    nginx.wait_for("the engine is not trusted", |status| {
+        (status.peer("other", &name(&engine)).part("polls").text("fault") == "tls_authority").then_some(())
+    });
+    for text in written.everything(&nginx, &config) {
+        let lines = pem.iter().flat_map(|pem| pem.lines());
+        lines.chain(files).for_each(|secret| assert!(!text.contains(secret), "{secret} in {text}"));
     }
 }
 

@@ -1,32 +1,14 @@
 //! Engines whose https is not to be trusted, or hangs.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use std::net::TcpListener;
 use std::time::Duration;
+use tblb_tests::certificates::{authority, engine};
 use tblb_tests::client::Connection;
 use tblb_tests::config::{Config, upstream};
-use tblb_tests::engines::{self, COMPLETIONS, Engine, Options, Tls, completion, name};
+use tblb_tests::engines::{COMPLETIONS, completion, name};
 use tblb_tests::meanwhile::ages;
 use tblb_tests::nginx::Nginx;
 use tblb_tests::process::Taken;
-
-/// An authority that signs certificates.
-fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate")
-}
-
-/// An engine with a certificate for a name, valid up to that year.
-fn engine(authority: &CertifiedIssuer<'static, KeyPair>, name: &str, until: i32) -> Engine {
-    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-    (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(until, 1, 1));
-    let key = KeyPair::generate().expect("a key");
-    let certificate = params.signed_by(&key, authority).expect("a certificate");
-    let tls = Tls { certificates: certificate.pem().into_bytes(), key: key.serialize_pem().into_bytes() };
-    engines::start(&Options { tls: Some(tls), ..engines::options() })
-}
 
 /// Waits until each of these servers has had so many polls that ended so, and no other.
 fn wait_for_faults(nginx: &Nginx, faults: &[(String, &str)], polls: u64) {
