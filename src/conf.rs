@@ -50,19 +50,21 @@ pub struct UpstreamConf {
     pub number: usize,
     /// nginx's configuration of the block.
     pub upstream: *mut ngx_http_upstream_srv_conf_t,
-    /// Its name.
+    /// Its name, with U+FFFD for what is no UTF-8.
     pub name: String,
+    /// Its name as nginx has it, by which alone it is known from others.
+    pub bytes: Vec<u8>,
 }
 
 impl UpstreamConf {
     /// Its key on the board.
     pub fn key(&self) -> u64 {
-        board::key(&[self.name.as_bytes()])
+        board::key(&[&self.bytes])
     }
 
     /// The key on the board of its peer of that name (the address as text).
     pub fn peer_key(&self, name: &[u8]) -> u64 {
-        board::key(&[self.name.as_bytes(), name])
+        board::key(&[&self.bytes, name])
     }
 }
 

@@ -159,7 +159,8 @@ unsafe fn begin(
         let upstream = &mut **upstream_block(cf);
         method::take_over(cf, upstream)?;
         conf.number = main.upstreams.len();
-        conf.name = String::from_utf8_lossy(peers::bytes(&upstream.host)).into_owned();
+        conf.bytes = peers::bytes(&upstream.host).to_vec();
+        conf.name = String::from_utf8_lossy(&conf.bytes).into_owned();
         conf.upstream = upstream;
     }
     main.upstreams.push(conf);

@@ -42,7 +42,7 @@ pub struct Config {
     http2: bool,
     module: PathBuf,
     /// By name: mode and content.
-    files: BTreeMap<String, (u32, String)>,
+    files: BTreeMap<String, (u32, Vec<u8>)>,
     environment: BTreeMap<String, String>,
 }
 
@@ -104,14 +104,14 @@ impl Config {
 
     /// Adds a file beside the configuration.
     #[must_use]
-    pub fn file(self, name: &str, text: &str) -> Config {
-        self.file_of_mode(name, text, 0o644)
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Config {
+        self.file_of_mode(name, content, 0o644)
     }
 
     /// Adds a file of this mode beside the configuration.
     #[must_use]
-    pub fn file_of_mode(mut self, name: &str, text: &str, mode: u32) -> Config {
-        self.files.insert(name.to_owned(), (mode, text.to_owned()));
+    pub fn file_of_mode(mut self, name: &str, content: impl AsRef<[u8]>, mode: u32) -> Config {
+        self.files.insert(name.to_owned(), (mode, content.as_ref().to_owned()));
         self
     }
 
@@ -179,9 +179,9 @@ impl Config {
 
     /// Writes the configuration into a directory.
     pub(crate) fn write(&self, directory: &Path, ports: Ports) -> PathBuf {
-        for (name, (mode, text)) in &self.files {
+        for (name, (mode, content)) in &self.files {
             let file = directory.join(name);
-            fs::write(&file, text).expect("a file in the directory of the test");
+            fs::write(&file, content).expect("a file in the directory of the test");
             fs::set_permissions(&file, fs::Permissions::from_mode(*mode)).expect("its mode");
         }
         let file = directory.join("nginx.conf");

@@ -46,7 +46,7 @@ fn certificates_that_are_not_good() {
                  interval=500ms timeout=500ms stale=60s;";
     let nginx = Config::new(upstream("llm", first, servers))
         .server("location /v1/ { proxy_pass https://llm; }")
-        .file("known.pem", &known.pem())
+        .file("known.pem", known.pem())
         .start();
     nginx.wait_for("the good one is fresh", |status| {
         (status.peer("llm", &name(&good)).text("state") == "fresh").then_some(())
