@@ -153,8 +153,8 @@ fn share_of_requests(
     (picks(nginx, engine) - before) as f64 / requests as f64
 }
 
-/// The share of an engine that hangs, of the requests that follow the first 20. Its metrics answer all the while, nginx
-/// marks nothing as failed, and when it goes on, so do its requests.
+/// The share of an engine that hangs, of the requests that follow the first 20 of which it got some. Its metrics answer all
+/// the while, nginx marks nothing as failed, and when it goes on, so do its requests.
 fn share_of_hung(method: &str, coming: bool) -> f64 {
     let engines = engines::several(4);
     let polled = format!("tblb {method}; tblb_metrics interval=500ms timeout=5s;");
@@ -167,9 +167,12 @@ fn share_of_hung(method: &str, coming: bool) -> f64 {
         nginx.wait_for("nothing is in flight", |status| (status.sum("llm", "in_flight") == 0).then_some(()));
     }
     engines[0].set_fault(Fault::HangInference);
-    share_of_requests(&nginx, &engines[0], 20, &mut waiting);
-    let taken = nginx.status().peer("llm", &name(&engines[0])).count("in_flight");
-    assert!(taken > 0, "it has its part to begin with: {taken}");
+    // Chance, by which scores pick, may give it none of some twenty.
+    let has_some = (0..10).any(|_| {
+        share_of_requests(&nginx, &engines[0], 20, &mut waiting);
+        nginx.status().peer("llm", &name(&engines[0])).count("in_flight") > 0
+    });
+    assert!(has_some, "it has its part to begin with");
     let share = share_of_requests(&nginx, &engines[0], 400, &mut waiting);
     println!("{method}, answers were coming {coming}: {share:.4}");
     ages.end_within_two(INTERVAL);
