@@ -14,6 +14,7 @@
 //! | `response` | responses of our own |
 //! | `body` | the filter that sees the bodies of answers |
 //! | `zone` | the shared zone: the one place that casts it to a board |
+//! | `slab` | how long the zone must be for its board |
 //! | `worker` | a worker process: its groups of peers, its tries, its timer |
 //! | `group` | the peers of a list with their slots and scores |
 //! | `recorder` | picks, written down |

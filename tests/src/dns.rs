@@ -4,6 +4,9 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+/// Servers follow the DNS (`resolve`) in nginx from this version on.
+pub const FOLLOWED_SINCE: [u32; 3] = [1, 27, 3];
+
 /// The length of the header of a message (RFC 1035, 4.1.1).
 const HEADER: usize = 12;
 

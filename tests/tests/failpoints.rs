@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use tblb_core::failpoint::Point;
 use tblb_tests::config::{Config, build, upstream};
-use tblb_tests::dns::Dns;
+use tblb_tests::dns::{Dns, FOLLOWED_SINCE};
 use tblb_tests::engines::{self, COMPLETIONS, Engine, Fault, completion, name};
 use tblb_tests::failpoints::{Action, Failpoints};
 use tblb_tests::meanwhile::load;
@@ -88,6 +88,14 @@ impl Room {
         (0..10).for_each(|_| self.request());
     }
 
+    /// A worker is killed at each point of an occasion, by which so many workers die in all.
+    fn survives(&mut self, occasion: Occasion, deaths: usize, mut occur: impl FnMut(&mut Room)) {
+        for point in points(occasion) {
+            self.happens(point, Action::Kill, &mut occur, deaths);
+            self.rests(point);
+        }
+    }
+
     /// Each worker that died has a successor.
     fn is_whole(&self) {
         wait_for("all workers are there", || {
@@ -151,11 +159,7 @@ fn config(failpoints: &Failpoints, engines: &[Engine]) -> Config {
 #[test]
 #[ignore = "make faults"]
 fn killed_at_work() {
-    let mut room = Room::new();
-    for point in points(Occasion::Load) {
-        room.happens(point, Action::Kill, |_| (), 1);
-        room.rests(point);
-    }
+    Room::new().survives(Occasion::Load, 1, |_| ());
 }
 
 /// The same of a worker that takes over polling, and of one that begins.
@@ -163,11 +167,7 @@ fn killed_at_work() {
 #[test]
 #[ignore = "make faults"]
 fn killed_as_a_successor() {
-    let mut room = Room::new();
-    for point in points(Occasion::Succession) {
-        room.happens(point, Action::Kill, Room::kill_the_poller, 2);
-        room.rests(point);
-    }
+    Room::new().survives(Occasion::Succession, 2, Room::kill_the_poller);
 }
 
 /// The same where a row is without a worker for a moment, after a reload, and where a server has gone or come.
@@ -176,19 +176,10 @@ fn killed_as_a_successor() {
 #[ignore = "make faults"]
 fn killed_at_a_change() {
     let mut room = Room::new();
-    for point in points(Occasion::Gap) {
-        room.happens(point, Action::Kill, Room::leave_a_row_alone, 2);
-        room.rests(point);
-    }
-    for point in points(Occasion::Reload) {
-        room.happens(point, Action::Kill, |room| room.nginx.reload(), 1);
-        room.rests(point);
-    }
-    for point in points(Occasion::Removal) {
-        let fewer = config(&room.failpoints, &room.engines[..2]);
-        room.happens(point, Action::Kill, |room| room.nginx.reload_with(&fewer), 1);
-        room.rests(point);
-    }
+    room.survives(Occasion::Gap, 2, Room::leave_a_row_alone);
+    room.survives(Occasion::Reload, 1, |room| room.nginx.reload());
+    let fewer = config(&room.failpoints, &room.engines[..2]);
+    room.survives(Occasion::Removal, 1, |room| room.nginx.reload_with(&fewer));
 }
 
 impl Room {
@@ -213,7 +204,7 @@ impl Room {
 #[test]
 #[ignore = "make faults"]
 fn killed_where_a_server_comes() {
-    if build().version < [1, 27, 3] {
+    if build().version < FOLLOWED_SINCE {
         return; // It cannot come by there: `resolve` is refused, as another test shows.
     }
     let addresses = [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)];
@@ -229,11 +220,8 @@ fn killed_where_a_server_comes() {
     nginx.expect_in_log("exited on signal 9");
     nginx.wait_until_all("fresh");
     let mut room = Room { failpoints, engines, nginx };
-    for point in points(Occasion::Resolved) {
-        room.happens(point, Action::Kill, |_| dns.answer(&addresses), 1);
-        room.rests(point);
-        assert_eq!(room.nginx.status().peers("llm").count(), 2);
-    }
+    room.survives(Occasion::Resolved, 1, |_| dns.answer(&addresses));
+    assert_eq!(room.nginx.status().peers("llm").count(), 2);
 }
 
 /// Threads panic at each point that requests and polls come by: no worker ends, no request fails, no server stays taken,

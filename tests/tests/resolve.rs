@@ -4,15 +4,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use tblb_tests::client::Connection;
 use tblb_tests::config::{Config, build, upstream};
-use tblb_tests::dns::Dns;
+use tblb_tests::dns::{Dns, FOLLOWED_SINCE};
 use tblb_tests::meanwhile::Meanwhile;
 use tblb_tests::node::Node;
 
 const ADDRESSES: [Ipv4Addr; 3] =
     [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
-
-/// `resolve` is in nginx from this version on.
-const SINCE: [u32; 3] = [1, 27, 3];
 
 /// Nodes at the three addresses, all at one port.
 fn nodes() -> [Node; 3] {
@@ -36,7 +33,7 @@ fn servers_come_and_go() {
     );
     let server = format!("engines.test:{} resolve", nodes[0].address().port());
     let config = Config::new(upstream("llm", &first, [server]));
-    if build().version < SINCE {
+    if build().version < FOLLOWED_SINCE {
         let checked = config.check();
         assert!(!checked.right && checked.said.contains("resolve"), "{}", checked.said);
         return;
