@@ -9,20 +9,12 @@ use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::*;
 use tblb_core::fault::Fault;
 use tblb_poller::{Poller, Settings, State, Target};
-
-/// An engine that takes requests and never answers.
-fn hung() -> Server {
-    Server::start(|mut stream| {
-        while request(&mut stream)?.is_some() {}
-        Ok(())
-    })
-}
 
 /// An engine that answers after that time.
 fn slow(time: Duration) -> Server {
@@ -47,11 +39,6 @@ fn asleep_while(asleep: &Arc<AtomicBool>) -> Server {
         }
         Ok(())
     })
-}
-
-/// One target for each server, with keys from that one on.
-fn targets(from: u64, servers: &[Server], settings: &Settings) -> Vec<Target> {
-    (from..).zip(servers).map(|(key, server)| target(key, server.address, settings)).collect()
 }
 
 #[test]
@@ -174,22 +161,6 @@ fn an_engine_that_is_dead_is_polled_less_and_less() {
     assert!(matches!(told[..], [(1, None, State::Fails(Fault::Refused))]), "{told:?}");
 }
 
-#[test]
-fn what_is_under_way_does_not_delay_the_end() {
-    let server = hung();
-    let settings = Settings { timeout: Duration::from_secs(600), ..settings() };
-    let (poller, recorder) = start(vec![target(1, server.address, &settings)]);
-    // The second is in the slow lane, without the small budget.
-    while server.connections() < 2 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    let start = Instant::now();
-    poller.stop();
-    poller.join();
-    assert!(start.elapsed() < Duration::from_secs(10));
-    assert!(recorder.of(1).is_empty());
-}
-
 /// A listener that has all the connections it can hold, so that further ones are not answered at all.
 fn full() -> (OwnedFd, SocketAddr, Vec<TcpStream>) {
     let listener = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
@@ -244,75 +215,6 @@ fn targets_come_and_go_and_those_that_stay_are_not_disturbed() {
 }
 
 #[test]
-fn without_the_lease_nothing_is_polled() {
-    let server = Server::answering(ok(PAGE));
-    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
-    recorder.wait(1, 2);
-    recorder.let_go.store(true, SeqCst);
-    let asked = recorder.holds.load(SeqCst);
-    while recorder.holds.load(SeqCst) < asked + 3 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    let (count, connections) = (recorder.of(1).len(), server.connections());
-    while recorder.holds.load(SeqCst) < asked + 8 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert_eq!(recorder.of(1).len(), count);
-    recorder.let_go.store(false, SeqCst);
-    recorder.wait(1, count + 3).outcome.unwrap();
-    poller.join();
-    assert!(server.connections() > connections, "connections are closed with the lease");
-}
-
-/// Waits until that is so, and fails the test where it does not come.
-fn until(is_so: impl Fn() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Where writing down what a poll brought panics, polls go on, and are written down when it panics no more.
-/// Promise 2.
-#[test]
-fn a_sink_that_panics_does_not_end_polling() {
-    let server = Server::answering(ok(PAGE));
-    let recorder = Arc::new(Recorder::default());
-    recorder.panics.store(true, SeqCst);
-    let poller = Poller::start(Arc::<Recorder>::clone(&recorder), 3).unwrap();
-    poller.set_targets(vec![target(1, server.address, &settings())]);
-    until(|| server.requests() >= 5);
-    recorder.panics.store(false, SeqCst);
-    recorder.wait(1, recorder.of(1).len() + 5).outcome.unwrap();
-    poller.join();
-}
-
-/// A poller whose thread is held up does not ask for the lease, so that another process can have it; when the thread is let
-/// go it asks before it polls again, and where the lease is lost it does not poll.
-/// Promise 6.
-#[test]
-fn a_poller_that_parks_keeps_no_lease() {
-    let server = Server::answering(ok(PAGE));
-    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
-    recorder.wait(1, 3).outcome.unwrap();
-    recorder.parks.store(true, SeqCst);
-    until(|| recorder.parked.load(SeqCst));
-    let asked = recorder.holds.load(SeqCst);
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!(recorder.holds.load(SeqCst), asked);
-    recorder.let_go.store(true, SeqCst);
-    recorder.parks.store(false, SeqCst);
-    until(|| recorder.holds.load(SeqCst) >= asked + 2);
-    let polls = server.requests();
-    std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(server.requests(), polls);
-    recorder.let_go.store(false, SeqCst);
-    recorder.wait(1, recorder.of(1).len() + 3).outcome.unwrap();
-    poller.join();
-}
-
-#[test]
 fn an_engine_that_starts_is_found() {
     let address = nobody();
     let (poller, recorder) = start(vec![target(1, address, &settings())]);
@@ -330,49 +232,6 @@ fn an_engine_that_starts_is_found() {
     assert!(
         matches!(changes[..], [State::Fails(Fault::Refused), State::Answers(engine)] if engine.name == "vllm")
     );
-}
-
-/// The names of this process's threads. A thread that a polling thread started would have its name.
-fn threads() -> Vec<String> {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let name = |task: std::io::Result<std::fs::DirEntry>| {
-        std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
-    };
-    tasks
-        .filter_map(name)
-        .map(|name| name.trim().to_string())
-        .filter(|name| name.starts_with("tblb-"))
-        .collect()
-}
-
-#[test]
-fn threads_are_few_and_end() {
-    if in_child("threads_are_few_and_end", || (vec![], String::new(), Box::new(()))).is_none() {
-        return;
-    }
-    let most = Arc::new(Mutex::new(0));
-    let seen = Arc::clone(&most);
-    let servers: Vec<_> = (0..50)
-        .map(|_| {
-            let seen = Arc::clone(&seen);
-            // New connections all the time, which is when ureq would look names up.
-            Server::start(move |mut stream| {
-                request(&mut stream)?;
-                let count = threads().len();
-                let mut most = seen.lock().unwrap();
-                *most = count.max(*most);
-                stream.write_all(ok(PAGE).as_bytes())
-            })
-        })
-        .collect();
-    let (poller, recorder) = start(targets(0, &servers, &settings()));
-    for key in 0..50 {
-        recorder.wait(key, 3);
-    }
-    assert_eq!(threads().len(), 8, "{:?}", threads());
-    poller.join();
-    assert_eq!(*most.lock().unwrap(), 8);
-    assert!(threads().is_empty(), "{:?}", threads());
 }
 
 #[test]

@@ -198,6 +198,28 @@ pub fn start(targets: Vec<Target>) -> (Poller, Arc<Recorder>) {
     (poller, recorder)
 }
 
+/// Waits until that is so, and fails the test where it does not come.
+pub fn until(is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// An engine that takes requests and never answers.
+pub fn hung() -> Server {
+    Server::start(|mut stream| {
+        while request(&mut stream)?.is_some() {}
+        Ok(())
+    })
+}
+
+/// One target for each server, with keys from that one on.
+pub fn targets(from: u64, servers: &[Server], settings: &Settings) -> Vec<Target> {
+    (from..).zip(servers).map(|(key, server)| target(key, server.address, settings)).collect()
+}
+
 /// What the first poll of one target gives.
 pub fn poll_once(target: Target) -> Poll {
     let key = target.key;
