@@ -2,18 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::*;
 use tblb_core::config::Auth;
 use tblb_core::engine::{Engine, Lookup};
 use tblb_core::fault::Fault;
 use tblb_core::load::Load;
 use tblb_poller::{Credentials, MetricsPath, Settings, Target};
+use tblb_poller_tests::*;
 
 const LOADED: Load =
     Load { waiting: Some(4.0), running: Some(4.0), cache: Some(0.4040404040404041), closed: false };

@@ -2,12 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::io::Write;
-use support::*;
 use tblb_core::fault::Fault;
+use tblb_poller_tests::*;
 
 /// Largest resident memory of this process so far, in bytes.
 fn peak_memory() -> usize {

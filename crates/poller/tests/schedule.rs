@@ -2,9 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -12,9 +9,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use support::*;
 use tblb_core::fault::Fault;
 use tblb_poller::{Poller, Settings, State, Target};
+use tblb_poller_tests::*;
 
 /// An engine that answers after that time.
 fn slow(time: Duration) -> Server {

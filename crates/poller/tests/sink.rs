@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
-use support::*;
 use tblb_poller::Poller;
+use tblb_poller_tests::*;
 
 #[test]
 fn without_the_lease_nothing_is_polled() {
@@ -18,13 +15,9 @@ fn without_the_lease_nothing_is_polled() {
     recorder.wait(1, 2);
     recorder.let_go.store(true, SeqCst);
     let asked = recorder.holds.load(SeqCst);
-    while recorder.holds.load(SeqCst) < asked + 3 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(|| recorder.holds.load(SeqCst) >= asked + 3);
     let (count, connections) = (recorder.of(1).len(), server.connections());
-    while recorder.holds.load(SeqCst) < asked + 8 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(|| recorder.holds.load(SeqCst) >= asked + 8);
     assert_eq!(recorder.of(1).len(), count);
     recorder.let_go.store(false, SeqCst);
     recorder.wait(1, count + 3).outcome.unwrap();

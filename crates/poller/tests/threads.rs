@@ -2,14 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-#[allow(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use support::*;
 use tblb_poller::Settings;
+use tblb_poller_tests::*;
 
 /// The names of this process's threads. A thread that a polling thread started would have its name.
 fn threads() -> Vec<String> {
@@ -61,9 +58,7 @@ fn what_is_under_way_does_not_delay_the_end() {
     let settings = Settings { timeout: Duration::from_secs(600), ..settings() };
     let (poller, recorder) = start(vec![target(1, server.address, &settings)]);
     // The second is in the slow lane, without the small budget.
-    while server.connections() < 2 {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(|| server.connections() >= 2);
     let start = Instant::now();
     poller.stop();
     poller.join();

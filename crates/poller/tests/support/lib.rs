@@ -1,4 +1,5 @@
-//! Engines made of sockets, and a sink that writes down what it is told.
+//! What the poller's tests share: engines made of sockets, and a sink that writes down what it is told.
+#![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,6 +11,7 @@ use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
 use tblb_poller::{MAX_THREADS, Poller, Settings, Sink, State, Target, When};
 
+/// A page of a vLLM that has requests: 4 waiting, 4 running.
 pub const PAGE: &str = include_str!("../../../core/corpus/vllm-0.32-loaded.prom");
 
 /// Longer than anything takes, also on a machine that is busy: what is waited for so long has failed.
@@ -17,6 +19,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A server that hands each connection to a function, in a thread of its own.
 pub struct Server {
+    /// Where it listens.
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
     requests: Arc<AtomicUsize>,
@@ -25,10 +28,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// One on a port that is free, with a function that serves a connection.
     pub fn start(serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Server {
         Server::at(([127, 0, 0, 1], 0).into(), serve)
     }
 
+    /// One at that address.
     pub fn at(
         address: SocketAddr,
         serve: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
@@ -80,6 +85,7 @@ impl Server {
         self.requests.load(SeqCst)
     }
 
+    /// Connections that it accepted so far.
     pub fn connections(&self) -> usize {
         self.connections.load(SeqCst)
     }
@@ -106,6 +112,7 @@ pub fn request(stream: &mut impl Read) -> io::Result<Option<String>> {
     Ok(Some(String::from_utf8(head).unwrap()))
 }
 
+/// The answer 200 with that body.
 pub fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
@@ -118,21 +125,33 @@ pub fn nobody() -> SocketAddr {
 /// What a sink was told of a poll.
 #[derive(Debug, Clone)]
 pub struct Poll {
+    /// The target's key.
     pub key: u64,
+    /// What the poll brought.
     pub outcome: Result<Reading, Fault>,
+    /// How long it took.
     pub took: Duration,
+    /// When the sink was told.
     pub at: Instant,
 }
 
+/// A sink that writes down what it is told, and does what the test wants of it.
 #[derive(Default)]
 pub struct Recorder {
+    /// The polls, in order.
     pub polls: Mutex<Vec<Poll>>,
+    /// The changes of state: the target's key, from which state, to which.
     pub changes: Mutex<Vec<(u64, Option<State>, State)>>,
     arrived: Condvar,
+    /// Makes it refuse the lease.
     pub let_go: AtomicBool,
+    /// How often it was asked for the lease.
     pub holds: AtomicUsize,
+    /// Makes it panic when it is told of a poll.
     pub panics: AtomicBool,
+    /// Makes it hold up the thread that tells it of a poll.
     pub parks: AtomicBool,
+    /// Whether it has held up one.
     pub parked: AtomicBool,
 }
 
@@ -163,6 +182,7 @@ impl Sink for Recorder {
 }
 
 impl Recorder {
+    /// The polls of target `key` so far.
     pub fn of(&self, key: u64) -> Vec<Poll> {
         self.polls.lock().unwrap().iter().filter(|poll| poll.key == key).cloned().collect()
     }
@@ -187,10 +207,12 @@ pub fn settings() -> Settings {
     Settings { interval: Duration::from_millis(50), timeout: Duration::from_secs(20), ..Settings::default() }
 }
 
+/// A target at that address, whose slot is its key.
 pub fn target(key: u64, address: SocketAddr, settings: &Settings) -> Target {
     Target { key, slot: key as u32, address, host: address.to_string(), settings: Arc::new(settings.clone()) }
 }
 
+/// A poller that polls these targets, and its sink.
 pub fn start(targets: Vec<Target>) -> (Poller, Arc<Recorder>) {
     let recorder = Arc::new(Recorder::default());
     let poller = Poller::start(Arc::<Recorder>::clone(&recorder), MAX_THREADS).unwrap();
