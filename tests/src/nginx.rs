@@ -125,8 +125,13 @@ impl Nginx {
 
     /// Waits until the metrics of all servers of `llm` are in this state.
     pub fn wait_until_all(&self, state: &str) {
-        self.wait_for(&format!("all servers are {state}"), |status| {
-            status.peers("llm").all(|peer| peer.text("state") == state).then_some(())
+        self.wait_until_all_of("llm", state);
+    }
+
+    /// Waits until the metrics of all servers of an upstream are in this state.
+    pub fn wait_until_all_of(&self, upstream: &str, state: &str) {
+        self.wait_for(&format!("all servers of {upstream} are {state}"), |status| {
+            status.peers(upstream).all(|peer| peer.text("state") == state).then_some(())
         });
     }
 

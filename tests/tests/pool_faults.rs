@@ -62,12 +62,8 @@ fn where_all_are_stale_it_is_least_conn() {
     }
     let nginx = Config::new(http).server(&locations).start();
     // Each group is polled for itself, and what was never known does not grow stale.
-    let wait_until_all_are = |state: &str| {
-        for upstream in ["llm", "m0", "m1", "m2", "m3", "m4"] {
-            nginx.wait_for(&format!("all are {state}"), |status| {
-                status.peers(upstream).all(|peer| peer.text("state") == state).then_some(())
-            });
-        }
+    let wait_until_all_are = |state| {
+        ["llm", "m0", "m1", "m2", "m3", "m4"].iter().for_each(|group| nginx.wait_until_all_of(group, state));
     };
     wait_until_all_are("fresh");
     nodes.iter().for_each(|node| node.answer_metrics(&whole(500, "no")));
