@@ -3,6 +3,7 @@
 
 use crate::choice::{choose, same_config};
 use crate::conf::{UpstreamConf, upstream_of};
+use crate::group::Taken;
 use crate::peers::Peers;
 use crate::request::Kept;
 use crate::{guard, model, request, response, worker};
@@ -165,11 +166,11 @@ fn get_of(
         let chosen = choose(peers, conf, pc, data, group, rng);
         group.record(conf, data.prompt, chosen.map(|(_, _, picked)| picked));
         let (place, score, picked) = chosen?;
-        Some((group.slot(place), score, picked.reason))
+        Some(group.taken(place, score, picked.reason))
     });
     match picked {
-        Some(Some((slot, score, reason))) => {
-            begin(data, conf, slot, score, reason);
+        Some(Some(taken)) => {
+            begin(data, conf, taken);
             NGX_OK as ngx_int_t
         }
         Some(None) => NGX_BUSY as ngx_int_t,
@@ -179,12 +180,12 @@ fn get_of(
     }
 }
 
-fn begin(data: &PeerData, conf: &UpstreamConf, slot: Option<u32>, score: Option<f64>, reason: Reason) {
+fn begin(data: &PeerData, conf: &UpstreamConf, taken: Taken) {
     // The peer is taken by now: whatever goes wrong here must not have another one taken.
     guard::or((), || {
         hit(Point::PeerPicked);
         if let Some(kept) = data.kept {
-            kept.begin(slot, data.prompt, conf.block.balance.algorithm.name, score, reason);
+            kept.begin(taken, data.prompt, conf.block.balance.algorithm.name);
         }
     });
 }
@@ -196,15 +197,16 @@ fn get_single(
     pc: &mut ngx_peer_connection_t,
     data: &mut PeerData,
 ) -> ngx_int_t {
-    let (slot, score) = worker::with_group(conf, peers, |group, _| {
+    let taken = worker::with_group(conf, peers, |group, _| {
         let asked = group.scores.ask(data.model);
-        (group.slot(0), group.scores.get_for(0, &asked).and_then(|known| known.score))
-    })
-    .unwrap_or_default();
+        let score = group.scores.get_for(0, &asked).and_then(|known| known.score);
+        group.taken(0, score, Reason::Single)
+    });
+    let taken = taken.unwrap_or(Taken { slot: None, others: 0.0, score: None, reason: Reason::Single });
     // SAFETY: the data are those of the request. nginx goes on to the backup servers, if there are any.
     let rc = unsafe { ngx_http_upstream_get_round_robin_peer(pc, (&raw mut data.round_robin).cast()) };
     if rc == NGX_OK as ngx_int_t {
-        begin(data, conf, slot, score, Reason::Single);
+        begin(data, conf, taken);
     }
     rc
 }

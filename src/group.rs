@@ -8,6 +8,7 @@ use crate::{clock, guard};
 use tblb_core::board::Board;
 use tblb_core::config::Block;
 use tblb_core::picker::{Candidate, Picked};
+use tblb_core::reason::Reason;
 use tblb_core::scores::{Freshness, Scores};
 
 /// Peers for which a group has room before it knows how many there are.
@@ -29,6 +30,19 @@ pub struct Group {
     pub choices: Vec<Choice>,
     /// Writes picks down, where that is wanted.
     recorder: Option<Recorder>,
+}
+
+/// A peer that was taken for a request, and how it was picked.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    /// Its slot on the board, if it has one.
+    pub slot: Option<u32>,
+    /// The requests of others there.
+    pub others: f64,
+    /// The algorithm's score.
+    pub score: Option<f64>,
+    /// Why it was picked.
+    pub reason: Reason,
 }
 
 /// Brings scores up to date: [`Scores::refresh`] all that a pick needs, [`Scores::follow_metrics`] what metrics alone
@@ -53,6 +67,11 @@ impl Group {
     /// The slot of the peer at a place in the list.
     pub fn slot(&self, place: usize) -> Option<u32> {
         self.slots.get(place).copied().flatten()
+    }
+
+    /// The peer at a place in the list, as it was taken.
+    pub fn taken(&self, place: usize, score: Option<f64>, reason: Reason) -> Taken {
+        Taken { slot: self.slot(place), others: self.scores.others(place), score, reason }
     }
 
     /// The slots of the list's peers, in its order.

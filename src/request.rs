@@ -1,6 +1,7 @@
 //! What is kept of a request while it is under way: the try that runs now, what is to be said of each try, and
 //! how each ended.
 
+use crate::group::Taken;
 use crate::told::{Said, Told};
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
@@ -11,7 +12,6 @@ use ngx::ffi::{
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
-use tblb_core::reason::Reason;
 use tblb_core::tries::{Ending, Id};
 
 /// What is kept of a request; in its pool.
@@ -138,17 +138,11 @@ impl Kept {
     }
 
     /// A peer was picked, and a try begins, with a prompt of so many tokens.
-    pub fn begin(
-        &self,
-        slot: Option<u32>,
-        prompt: u32,
-        algorithm: &'static str,
-        score: Option<f64>,
-        reason: Reason,
-    ) {
+    pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static str) {
+        let Taken { slot, score, reason, .. } = taken;
         self.end(0);
         let picked_at = clock::now_us();
-        let id = worker::begin_try(slot, prompt, picked_at);
+        let id = worker::begin_try(&taken, prompt, picked_at);
         self.code.set(None);
         // Subrequests (authentication, mirrors) are picks too, but nobody waits for the first token of theirs.
         // SAFETY: the request is alive: it is what is being balanced.

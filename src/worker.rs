@@ -3,7 +3,7 @@
 //! nginx runs a worker in one thread; what is kept here is that thread's alone.
 
 use crate::conf::{self, MainConf, UpstreamConf};
-use crate::group::Group;
+use crate::group::{Group, Taken};
 use crate::peers::{self, Copied, Peers};
 use crate::polling::Polling;
 use crate::{clock, guard, zone};
@@ -271,9 +271,9 @@ pub fn prompt(upstream: &UpstreamConf, bytes: u64) -> u32 {
     })
 }
 
-/// A request with a prompt of so many tokens goes to the peer of a slot at `now` (µs). None if it cannot be counted.
-pub fn begin_try(slot: Option<u32>, prompt: u32, now: u64) -> Option<Id> {
-    with(|worker| worker.tries.begin(worker.ledger()?, slot?, prompt, now)).flatten()
+/// A request with a prompt of so many tokens goes to the peer that was taken at `now` (µs). None if it cannot be counted.
+pub fn begin_try(taken: &Taken, prompt: u32, now: u64) -> Option<Id> {
+    with(|worker| worker.tries.begin(worker.ledger()?, taken.slot?, prompt, taken.others, now)).flatten()
 }
 
 /// A part of the answer to a try comes: its bytes, or how many they are.

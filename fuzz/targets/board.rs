@@ -96,7 +96,7 @@ fn request(board: &Board, zone: &Zone, slot: u32) {
     let (ledger, mut tries) = (Ledger { board: *board, row }, Tries::with_capacity(2));
     let now = zone.now;
     for ending in [Ending::Completed, Ending::Failed, Ending::Aborted] {
-        let Some(id) = tries.begin(ledger, slot, zone.key as u32, now) else { continue };
+        let Some(id) = tries.begin(ledger, slot, zone.key as u32, 0.0, now) else { continue };
         tries.sweep(ledger, now.saturating_add(60_000));
         tries.read(
             ledger,

@@ -6,7 +6,6 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
-use tblb_core::algorithm::Work;
 use tblb_core::board::{Board, InFlight, Outcome, Shape};
 use tblb_core::config::Block;
 use tblb_core::load::{Load, known};
@@ -123,9 +122,9 @@ impl Zone {
         act(&mut workers[number].tries, Ledger { board, row: board.row(number).expect("a row") })
     }
 
-    fn begin(&mut self, worker: usize, peer: usize, prompt: u16, now: u64) {
+    fn begin(&mut self, worker: usize, peer: usize, prompt: u16, others: f64, now: u64) {
         let late = self.late(peer, prompt, now);
-        let id = self.with(worker, |tries, at| tries.begin(at, peer as u32, u32::from(prompt), now));
+        let id = self.with(worker, |tries, at| tries.begin(at, peer as u32, u32::from(prompt), others, now));
         let room = self.requests.iter().filter(|request| request.worker == worker).count() < PLACES;
         assert_eq!(id.is_some(), room);
         if let Some(id) = id {
@@ -140,10 +139,9 @@ impl Zone {
         if !learned.pieces().get().is_some_and(|pieces| pieces < 1.95) {
             return u64::MAX;
         }
-        let before = Work { prefill: self.in_flight(peer).prefill as f64, ..Work::default() };
+        let tokens = self.in_flight(peer).prefill as f64 + f64::from(prompt) + 300.0;
         let a_token = learned.prefill().get().or(learned.tpot().get().map(|us| us * 0.01));
-        a_token
-            .map_or(u64::MAX, |us| now.saturating_add((4.0 * us * before.tokens(f64::from(prompt))) as u64))
+        a_token.map_or(u64::MAX, |us| now.saturating_add((4.0 * us * tokens) as u64))
     }
 
     fn byte(&mut self, of: usize, lines: u8, now: u64) {
@@ -227,7 +225,8 @@ impl Zone {
         let standing = |candidate: &Candidate| candidate.known.standing;
         let best = before.iter().map(standing).min();
         assert!(block.bypass || before.get(picked.index).map(standing) == best);
-        self.begin(worker, peers[picked.index], prompt, now);
+        let others = scores.others(peers[picked.index]);
+        self.begin(worker, peers[picked.index], prompt, others, now);
     }
 }
 
@@ -241,7 +240,7 @@ fuzz_target!(|steps: Vec<Step>| {
     for step in steps {
         let (peer, of) = (|peer: u8| usize::from(peer) % PEERS, |of: u8| usize::from(of) % (2 * PLACES));
         match step {
-            Step::Begin { worker, peer: at, prompt } => zone.begin(worker.into(), peer(at), prompt, now),
+            Step::Begin { worker, peer: at, prompt } => zone.begin(worker.into(), peer(at), prompt, 0.0, now),
             Step::Byte { of: one, lines } => zone.byte(of(one), lines % 16, now),
             Step::End { of: one, how } => zone.end(of(one), how),
             Step::Poll { peer: at, answer, closed } => zone.poll(peer(at), answer, closed, now),

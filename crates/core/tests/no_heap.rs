@@ -73,7 +73,8 @@ impl Worker {
             known: self.scores.get(place),
         }));
         let picked = picker::pick(&self.block, prompt, &mut self.candidates, &mut self.rng).unwrap();
-        let id = self.tries.begin(at, self.slots[picked.index].unwrap(), prompt, now * 1000).unwrap();
+        let others = self.scores.others(picked.index);
+        let id = self.tries.begin(at, self.slots[picked.index].unwrap(), prompt, others, now * 1000).unwrap();
         self.tries.read(at, id, b"data: {\"choices\":[{\"text\":\"hello\"}]}\n\n", now * 1000 + 50);
         self.tries.count(at, id, Part { bytes: 900, ..Part::default() }, now * 1000 + 900);
         self.tries.end(at, id, Ending::Completed);

@@ -166,7 +166,9 @@ impl Pool {
             let (waiting, running) = (Some(f64::from(rng.u8(0..20))), Some(f64::from(rng.u8(..))));
             let load = Load { waiting, running, cache: Some(rng.f64()), ..Load::default() };
             board.publish(*slot as usize, &Outcome { at: 1, took: 1, result: Ok((0, load)) });
-            board.slot(*slot as usize).unwrap().learned().tpot().learn(rng.f64() * 5e4);
+            let learned = board.slot(*slot as usize).unwrap().learned();
+            learned.tpot().learn(rng.f64() * 5e4);
+            learned.slope().learn(rng.f64() * 5e2);
             rows.iter().for_each(|row| row.enter(*slot as usize, InFlight::one(rng.u32(1..2000))));
         }
         let block = Block::parse(directive).unwrap();

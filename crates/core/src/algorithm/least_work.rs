@@ -7,104 +7,128 @@ use serde::{Deserialize, Serialize};
 /// The row of the table.
 pub static ALGORITHM: Algorithm = Algorithm {
     name: "least_work",
-    formula: "the least τ·(P + 0.4·p + 300)^1.5·(n + 0.1·b + 15): τ learnt time per token, P prompt tokens before the first byte, p the request's own, n own requests, b those of others",
+    formula: "the least τ^0.75·((P + 2·p)·σ^0.625 + 500·(τ/τ₁)^0.5)²·(n + θ·b + 6): τ learnt time per token, τ₁ that of the fastest node, P prompt tokens before the first byte, p the request's own, σ learnt time per token for each request there, by the least of all nodes, n own requests, b those of others, θ 0.1, towards 1 where τ₁ is 36 to 39 ms",
     purpose: "all pools: it learns the speed of each node, and needs no metrics",
     weights: Weights { waiting: 0.0, cache: 0.0, running: 0.0 },
     rule: Rule::LeastWork,
 };
 
-/// Tokens that a request costs a node beside those of its prompt: taking it in, and its part of a decode step. It is also
-/// how long the queue of prompts may be before that outweighs the number of requests.
-const TOKENS: f64 = 300.0;
+/// Tokens that a request waits for at the fastest node beside those of prompts: the step that is being computed. It is
+/// also how long the queue of prompts may be before that outweighs the number of requests.
+const STEP: f64 = 500.0;
 
 /// Requests that a node is taken to have beside those that it has: it sets how far the algorithm may leave least_conn
 /// while there are few. As n → 0 a node that is twice as fast would else get all.
-const REQUESTS: f64 = 15.0;
+const REQUESTS: f64 = 6.0;
 
-/// What of the request's own prompt counts. The more of it does, the more long prompts gather at some nodes and short
-/// ones at others, which makes the mean faster and the slowest hundredth slower: on 32 equal nodes with 100 requests
-/// each P99 of TTFT rises by 9 % with this, by 14 % with all of it.
-const OWN: f64 = 0.4;
+/// How often the request's own prompt counts. The more it does, the more long prompts gather at nodes with few
+/// requests and short ones where there are more of them but few prompts: most then wait for less.
+const OWN: f64 = 2.0;
 
-/// What a request that others sent counts, against one of ours: its part in the time per token is in what was learnt of
-/// the node already.
+/// What a request that others sent counts, against one of ours, while the promise is far: its part in the time per token
+/// is in what was learnt of the node already. In full, fast nodes with others' load are left nearly empty.
 const OTHERS: f64 = 0.1;
 
-/// The time per output token in µs that users are promised as a rule: twenty tokens a second, faster than one reads.
-const PROMISE: f64 = 50_000.0;
+/// Times per output token of the fastest node in µs between which others' requests come to count in full. Users are
+/// promised 50 ms as a rule, twenty tokens a second, faster than one reads. Where the fastest node needs three
+/// quarters of that the slower ones are about to break the promise, and should get no more than their share.
+const NEAR: f64 = 36_000.0;
+const FULL: f64 = 39_000.0;
 
-/// Where a node comes near it.
-const NEAR: f64 = 47_500.0;
+/// An empty step takes as long as so many requests add to it.
+const EMPTY: f64 = 50.0;
 
-/// What the cost of a node that does not keep it grows by. More would leave a node that was slow for a while without the
-/// requests that show that it is fast again.
-const BROKEN: f64 = 0.5;
+/// What a request of others adds to a step, against one of ours.
+const ADDS: f64 = 0.9;
 
-/// The time per output token as it counts, of a node of which the time `tpot` was learnt, where that of the fastest one is
-/// `fastest`; all in µs. From 47.5 ms to 50 ms it grows by half more than by itself, unless no node is faster than that: then
-/// none can keep the promise.
-pub fn pace(tpot: f64, fastest: f64) -> f64 {
-    if fastest >= PROMISE {
-        return tpot;
-    }
-    tpot * (1.0 + BROKEN * ((tpot - NEAR) / (PROMISE - NEAR)).clamp(0.0, 1.0))
+/// The requests by which a time per token is divided to tell nodes apart whatever their load: `own` ones and those of
+/// `others`, and what an empty step takes, in requests.
+pub fn requests(own: f64, others: f64) -> f64 {
+    EMPTY + own + ADDS * others
 }
 
-/// What a node has to do for us.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+/// What a node has to do for us, and how fast it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Work {
     /// Prompt tokens of requests that have sent nothing yet.
     pub prefill: f64,
     /// Our own requests.
     pub active: f64,
     /// Requests of others.
-    pub background: f64,
-    /// Time per output token as it counts (see [`pace`]), > 0, in µs.
+    pub others: f64,
+    /// Time per output token, > 0, in µs.
     pub tpot: f64,
+    /// That of the fastest node, > 0, in µs.
+    pub fastest: f64,
+    /// By how much the node is slower than the fastest whatever their load, ≥ 1: the ratio of their
+    /// [slopes](crate::board::Learned::slope).
+    pub slowness: f64,
 }
 
 impl Work {
     /// What one more request with a prompt of so many tokens would cost there; only comparisons mean anything. The queue
-    /// of prompts counts by its power of 1.5: it decides the time to the first token, and is soon gone.
+    /// of prompts counts by its square: it decides the time to the first token, and is soon gone. How much slower the node
+    /// is counts by less than it is, since nobody knows exactly.
     pub fn cost(&self, prompt: f64) -> f64 {
-        let tokens = self.prefill + OWN * prompt + TOKENS;
-        self.tpot * tokens * tokens.sqrt() * (self.active + OTHERS * self.background + REQUESTS)
+        let step = STEP * (self.tpot / self.fastest).sqrt();
+        let tokens = (self.prefill + OWN * prompt) * five_eighths(self.slowness) + step;
+        let requests = self.active + self.share_of_others() * self.others + REQUESTS;
+        three_quarters(self.tpot) * tokens * tokens * requests
     }
 
-    /// The tokens to be computed before the first one of a request with such a prompt comes out.
-    pub fn tokens(&self, prompt: f64) -> f64 {
-        self.prefill + prompt + TOKENS
+    /// What a request of others counts, 0.1 to 1.
+    fn share_of_others(&self) -> f64 {
+        let near = ((self.fastest - NEAR) / (FULL - NEAR)).clamp(0.0, 1.0);
+        OTHERS + (1.0 - OTHERS) * near
     }
+}
+
+/// The power of 3/4, by roots: `powf` takes several times as long.
+fn three_quarters(x: f64) -> f64 {
+    let root = x.sqrt();
+    root * root.sqrt()
+}
+
+/// The power of 5/8.
+fn five_eighths(x: f64) -> f64 {
+    let root = x.sqrt();
+    root * root.sqrt().sqrt()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const WORK: Work =
+        Work { prefill: 100.0, active: 3.0, others: 5.0, tpot: 24_000.0, fastest: 20_000.0, slowness: 1.2 };
+
     #[test]
-    fn a_node_that_breaks_the_promise_costs_half_more_while_another_keeps_it() {
-        for (tpot, fastest, expected) in [
-            (20_000.0, 20_000.0, 20_000.0),
-            (47_500.0, 20_000.0, 47_500.0),
-            (48_750.0, 20_000.0, 48_750.0 * 1.25),
-            (50_000.0, 49_999.0, 75_000.0),
-            (90_000.0, 20_000.0, 135_000.0),
-            (90_000.0, 50_000.0, 90_000.0),
-        ] {
-            assert!((pace(tpot, fastest) - expected).abs() < 1e-6, "{tpot} beside {fastest}");
-        }
+    fn the_cost_is_the_formula() {
+        let tokens = (100.0 + 2.0 * 50.0) * 1.2f64.powf(0.625) + 500.0 * 1.2f64.sqrt();
+        let expected = 24_000f64.powf(0.75) * tokens.powi(2) * (3.0 + 0.1 * 5.0 + 6.0);
+        assert!((WORK.cost(50.0) / expected - 1.0).abs() < 1e-12);
     }
 
     #[test]
     fn more_of_anything_costs_more() {
-        let work = Work { prefill: 100.0, active: 3.0, background: 5.0, tpot: 20_000.0 };
         let more = [
-            Work { prefill: 101.0, ..work },
-            Work { active: 4.0, ..work },
-            Work { background: 6.0, ..work },
-            Work { tpot: 20_001.0, ..work },
+            Work { prefill: 101.0, ..WORK },
+            Work { active: 4.0, ..WORK },
+            Work { others: 6.0, ..WORK },
+            Work { tpot: 24_001.0, ..WORK },
+            Work { slowness: 1.21, ..WORK },
         ];
-        assert!(more.iter().all(|more| more.cost(50.0) > work.cost(50.0)));
-        assert!(work.cost(51.0) > work.cost(50.0));
+        assert!(more.iter().all(|more| more.cost(50.0) > WORK.cost(50.0)));
+        assert!(WORK.cost(51.0) > WORK.cost(50.0));
+    }
+
+    #[test]
+    fn requests_of_others_come_to_count_in_full_as_the_promise_comes_near() {
+        for (fastest, share) in
+            [(1.0, 0.1), (36_000.0, 0.1), (37_500.0, 0.55), (39_000.0, 1.0), (90_000.0, 1.0)]
+        {
+            let work = Work { fastest, ..WORK };
+            assert!((work.share_of_others() - share).abs() < 1e-12, "{fastest} µs");
+        }
     }
 }

@@ -25,7 +25,7 @@ pub mod s2_enhanced;
 pub mod s2_nonlinear;
 mod weights;
 
-pub use least_work::{Work, pace};
+pub use least_work::{Work, requests};
 pub use weights::{Params, Weights};
 
 use crate::load::Signal;

@@ -10,9 +10,9 @@
 use crate::failpoint::{Point, hit};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 
-/// How far an answer moves an average. The last twenty answers make up two thirds of it: few enough that a node which
+/// How far an answer moves an average. The last 33 answers make up two thirds of it: few enough that a node which
 /// slows down is known for it within seconds, enough that one odd answer does not count for much.
-const ALPHA: f64 = 0.05;
+const ALPHA: f64 = 0.03;
 
 /// Words of an average: its value, and how many answers it is made of.
 const AVERAGE: usize = 2;
@@ -20,7 +20,8 @@ const AVERAGE: usize = 2;
 mod word {
     use super::AVERAGE;
     pub const TPOT: usize = 0;
-    pub const PREFILL: usize = TPOT + AVERAGE;
+    pub const SLOPE: usize = TPOT + AVERAGE;
+    pub const PREFILL: usize = SLOPE + AVERAGE;
     pub const GAP: usize = PREFILL + AVERAGE;
     pub const PIECES: usize = GAP + AVERAGE;
     pub const BYTE_AT: usize = PIECES + AVERAGE;
@@ -42,6 +43,12 @@ impl<'a> Learned<'a> {
     /// Time per output token in µs.
     pub fn tpot(&self) -> Average<'a> {
         self.average(word::TPOT)
+    }
+
+    /// Time per output token in µs for each request that was there, with those that
+    /// [stand for an empty step](crate::algorithm::requests): what tells nodes apart whatever their load.
+    pub fn slope(&self) -> Average<'a> {
+        self.average(word::SLOPE)
     }
 
     /// Time to first token in µs for each token of prompts that were to be computed, the request's own included.
@@ -98,7 +105,7 @@ impl Average<'_> {
         self.0[1].load(Relaxed)
     }
 
-    /// Moves it by what was seen, a mean of all until there are twenty; what is no positive number teaches nothing.
+    /// Moves it by what was seen, a mean of all until there are 33; what is no positive number teaches nothing.
     pub fn learn(&self, seen: f64) {
         if !(seen.is_finite() && seen > 0.0) {
             return;

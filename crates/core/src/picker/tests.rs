@@ -15,6 +15,8 @@ fn how(text: &str) -> Block {
     Block::parse(&format!("tblb {text}")).unwrap()
 }
 
+const IDLE: Work = Work { prefill: 0.0, active: 0.0, others: 0.0, tpot: 1.0, fastest: 1.0, slowness: 1.0 };
+
 #[test]
 fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_shares() {
     let scores = [0.05, 0.9, 0.4, 0.0, 0.65];
@@ -39,8 +41,7 @@ fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_s
 fn scores_that_engines_give_themselves_go_before_the_least_work() {
     let rated = |score| {
         let mut peer = peer(9, 1, Some(score));
-        (peer.known.rated, peer.known.work) =
-            (true, Some(Work { active: 1.0 / score, tpot: 1.0, ..Work::default() }));
+        (peer.known.rated, peer.known.work) = (true, Some(Work { active: 1.0 / score, ..IDLE }));
         peer
     };
     let mut peers = [rated(0.25), rated(0.75), rated(0.001)];
@@ -56,7 +57,7 @@ fn scores_that_engines_give_themselves_go_before_the_least_work() {
     // Beside an engine that is not, it is the least work of all.
     peers[0].known.rated = false;
     assert_eq!(pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index, 1);
-    peers[0].known.work = Some(Work { tpot: 1.0, ..Work::default() });
+    peers[0].known.work = Some(IDLE);
     assert_eq!(pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index, 0);
 }
 
@@ -140,9 +141,8 @@ fn without_a_score_above_zero_it_is_least_conn() {
 }
 
 prop_compose! {
-    fn any_work()(prefill in prop::num::f64::ANY, active in prop::num::f64::ANY, background in prop::num::f64::ANY,
-                  tpot in prop::num::f64::ANY) -> Work {
-        Work { prefill, active, background, tpot }
+    fn any_work()([prefill, active, others, tpot, fastest, slowness] in [prop::num::f64::ANY; 6]) -> Work {
+        Work { prefill, active, others, tpot, fastest, slowness }
     }
 }
 
@@ -157,7 +157,10 @@ prop_compose! {
 
 /// What [`any_candidate`] may hold that no shell gives: JSON has no such numbers.
 fn is_finite(candidate: &Candidate) -> bool {
-    let work = candidate.known.work.map_or([0.0; 4], |w| [w.prefill, w.active, w.background, w.tpot]);
+    let work = candidate
+        .known
+        .work
+        .map_or([0.0; 6], |w| [w.prefill, w.active, w.others, w.tpot, w.fastest, w.slowness]);
     candidate.known.score.into_iter().chain(work).all(f64::is_finite)
 }
 

@@ -15,6 +15,7 @@ use crate::load::{Load, Signal};
 use crate::picker::{Known, Standing};
 use by_model::ByModel;
 use typical::Typical;
+use work::Speed;
 
 /// Which samples count.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +45,7 @@ pub struct Scores {
     values: Vec<f64>,
     sorted: Vec<f64>,
     in_flight: Vec<Packed>,
+    speeds: Vec<Speed>,
 }
 
 impl Scores {
@@ -60,6 +62,7 @@ impl Scores {
             values: Vec::with_capacity(n),
             sorted: Vec::with_capacity(n),
             in_flight: Vec::with_capacity(n),
+            speeds: Vec::with_capacity(n),
         }
     }
 
@@ -73,6 +76,11 @@ impl Scores {
     /// of the others.
     pub fn get(&self, index: usize) -> Known {
         self.known.get(index).copied().unwrap_or_default()
+    }
+
+    /// The requests of others at the peer at `index` of the group, as far as its metrics or those of the others tell.
+    pub fn others(&self, index: usize) -> f64 {
+        self.background.get(index).copied().flatten().unwrap_or(0.0)
     }
 
     /// Whether it matters which model a request asks for.

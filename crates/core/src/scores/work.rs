@@ -1,7 +1,7 @@
 //! What the peers of a group have to do, and which of them may hang.
 
 use super::Scores;
-use crate::algorithm::{Work, pace};
+use crate::algorithm::Work;
 use crate::board::{Board, InFlight, Learned};
 use crate::picker::Standing;
 
@@ -10,6 +10,40 @@ use crate::picker::Standing;
 const GAPS: f64 = 20.0;
 const SILENCE_MS: f64 = 1000.0;
 
+/// No engine is slower than another by more than that whatever their load; one that reports requests which it has not
+/// would seem so fast that nothing else counted beside it.
+const SLOWEST: f64 = 10.0;
+
+/// How fast a peer is: its time per output token in µs and its [slope](Learned::slope), 0 where it has taught nothing yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Speed {
+    tpot: f64,
+    slope: f64,
+}
+
+impl Speed {
+    /// What was learnt of a peer, read once: peers stand far apart on the board.
+    fn of(learned: Option<Learned>) -> Self {
+        let tpot = learned.and_then(|learned| learned.tpot().get());
+        let slope = learned.and_then(|learned| learned.slope().get());
+        Speed { tpot: tpot.unwrap_or(0.0), slope: slope.unwrap_or(0.0) }
+    }
+
+    /// The fastest of these in each respect; 1 where none has taught anything.
+    fn fastest(of: &[Speed]) -> Self {
+        let least = |known: fn(&Speed) -> f64| {
+            of.iter().map(known).filter(|time| *time > 0.0).reduce(f64::min).unwrap_or(1.0)
+        };
+        Speed { tpot: least(|speed| speed.tpot), slope: least(|speed| speed.slope) }
+    }
+
+    /// The same, or that of the fastest where the peer has taught nothing yet.
+    fn or(self, fastest: Self) -> Self {
+        let or = |own: f64, fastest| if own > 0.0 { own } else { fastest };
+        Speed { tpot: or(self.tpot, fastest.tpot), slope: or(self.slope, fastest.slope) }
+    }
+}
+
 impl Scores {
     /// Adds up what is in flight at each peer and reads how fast it is, at `now` (ms). A peer that has taught nothing yet
     /// is taken to be as fast as the fastest, so that it gets requests to teach by; what it gets is bounded by what it
@@ -17,15 +51,12 @@ impl Scores {
     pub(super) fn follow_work(&mut self, board: &Board, slots: &[Option<u32>], now: u64) {
         board.all_in_flight(slots, &mut self.in_flight);
         let learned = |slot: &Option<u32>| Some(board.slot((*slot)? as usize)?.learned());
-        self.values.clear();
-        // Each is read once: they stand far apart. A time is above 0.
-        let tpot = |slot| learned(slot).and_then(|learned| learned.tpot().get()).unwrap_or(0.0);
-        self.values.extend(slots.iter().map(tpot));
-        let known = self.values.iter().copied().filter(|tpot| *tpot > 0.0);
-        let fastest = known.reduce(f64::min).unwrap_or(1.0);
+        self.speeds.clear();
+        self.speeds.extend(slots.iter().map(|slot| Speed::of(learned(slot))));
+        let fastest = Speed::fastest(&self.speeds);
         let peers =
-            self.known.iter_mut().zip(slots).zip(&self.background).zip(&self.in_flight).zip(&self.values);
-        for ((((known, slot), background), own), tpot) in peers {
+            self.known.iter_mut().zip(slots).zip(&self.background).zip(&self.in_flight).zip(&self.speeds);
+        for ((((known, slot), background), own), speed) in peers {
             let own = InFlight::from(*own);
             let silent = own.streams > 0 && learned(slot).is_some_and(|learned| is_silent(&learned, now));
             known.standing = match known.standing {
@@ -33,11 +64,14 @@ impl Scores {
                 Standing::Suspect => Standing::Ready,
                 other => other,
             };
+            let speed = speed.or(fastest);
             known.work = slot.map(|_| Work {
                 prefill: own.prefill as f64,
                 active: own.active as f64,
-                background: background.unwrap_or(0.0),
-                tpot: pace(if *tpot > 0.0 { *tpot } else { fastest }, fastest),
+                others: background.unwrap_or(0.0),
+                tpot: speed.tpot,
+                fastest: fastest.tpot,
+                slowness: (speed.slope / fastest.slope).min(SLOWEST),
             });
         }
     }

@@ -7,7 +7,7 @@ mod tests;
 
 pub use answer::{Answer, Part};
 
-use crate::algorithm::Work;
+use crate::algorithm::requests;
 use crate::board::{Board, InFlight, Row, Slot};
 use crate::failpoint::{Point, hit};
 
@@ -25,6 +25,9 @@ const STREAMS: f64 = 1.95;
 /// The time to the first token for each token before it, as a part of the time per output token, while nothing is known
 /// of the former: a step of some 20 ms computes one token of each answer or some hundreds of a prompt.
 const PREFILL_OF_TPOT: f64 = 0.01;
+
+/// Tokens that a step is taken to compute beside those of prompts: what stands before the first token of any request.
+const BESIDE: f64 = 300.0;
 
 /// Tokens from which on an answer teaches a time per token: a few steps scatter too much.
 const ENOUGH_TOKENS: f64 = 8.0;
@@ -74,6 +77,8 @@ struct Try {
     speaks: bool,
     /// Tokens that stood before its first one when it was picked.
     tokens: f64,
+    /// Requests that were there when it was picked (see [`requests`]).
+    requests: f64,
     picked_at: u64,
     /// When its prompt must be computed, in µs.
     computed_at: u64,
@@ -94,14 +99,14 @@ impl Tries {
         Tries { tries: Vec::with_capacity(n), free: Vec::with_capacity(n), swept_at: 0 }
     }
 
-    /// A request with a prompt of so many tokens goes to the peer of a slot at `now` (µs). None if there is no room.
-    pub fn begin(&mut self, at: Ledger, slot: u32, prompt: u32, now: u64) -> Option<Id> {
+    /// A request with a prompt of so many tokens goes to the peer of a slot at `now` (µs), where there are so many of
+    /// others. None if there is no room.
+    pub fn begin(&mut self, at: Ledger, slot: u32, prompt: u32, others: f64, now: u64) -> Option<Id> {
         let index = self.place()?;
         let before = at.board.in_flight(slot as usize);
         at.row.enter(slot as usize, InFlight::one(prompt));
         hit(Point::TryEntered);
-        let work = Work { prefill: before.prefill as f64, ..Work::default() };
-        let tokens = work.tokens(f64::from(prompt));
+        let tokens = before.prefill as f64 + f64::from(prompt) + BESIDE;
         let mut computed_at = u64::MAX;
         if let Some(known) = at.board.slot(slot as usize) {
             known.count_pick();
@@ -119,6 +124,7 @@ impl Tries {
             prefill: prompt,
             speaks: false,
             tokens,
+            requests: requests(before.active as f64, others),
             picked_at: now,
             computed_at,
             answer: Answer::default(),
@@ -142,6 +148,7 @@ impl Tries {
             prefill: 0,
             speaks: false,
             tokens: 0.0,
+            requests: 1.0,
             picked_at: 0,
             computed_at: 0,
             answer: Answer::default(),
@@ -249,13 +256,20 @@ impl Try {
         if answer.is_stream() {
             learned.prefill().learn(first_at.saturating_sub(self.picked_at) as f64 / self.tokens);
             if tokens >= ENOUGH_TOKENS {
-                learned.tpot().learn(answer.duration() as f64 / tokens);
+                self.teach_tpot(slot, answer.duration() as f64 / tokens);
             }
         } else if tokens >= ENOUGH_TOKENS {
             let whole = answer.last_at().saturating_sub(self.picked_at) as f64;
             let decoding = whole - learned.prefill().get().map_or(0.0, |us| us * self.tokens);
-            learned.tpot().learn(decoding.max(whole / 2.0) / tokens);
+            self.teach_tpot(slot, decoding.max(whole / 2.0) / tokens);
         }
+    }
+
+    /// Teaches a time per token, in µs.
+    fn teach_tpot(&self, slot: &Slot, us: f64) {
+        let learned = slot.learned();
+        learned.tpot().learn(us);
+        learned.slope().learn(us / self.requests);
     }
 }
 

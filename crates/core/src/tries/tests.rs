@@ -40,8 +40,8 @@ fn tokens(n: u32) -> Part {
 fn the_prompt_weighs_until_the_first_byte_and_the_request_until_its_end() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
-    let first = tries.begin(at, 0, 100, 1_000_000).unwrap();
-    let second = tries.begin(at, 0, 50, 1_000_001).unwrap();
+    let first = tries.begin(at, 0, 100, 0.0, 1_000_000).unwrap();
+    let second = tries.begin(at, 0, 50, 0.0, 1_000_001).unwrap();
     assert_eq!(zone.in_flight(), (2, 150));
     tries.count(at, first, Part::default(), 1_010_000);
     assert_eq!(zone.in_flight(), (2, 150), "a header is no byte");
@@ -62,7 +62,8 @@ fn the_prompt_weighs_until_the_first_byte_and_the_request_until_its_end() {
 fn a_stream_teaches_both_times() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
-    let id = tries.begin(at, 0, 200, 1_000_000).unwrap();
+    let _other = tries.begin(at, 0, 0, 0.0, 900_000).unwrap();
+    let id = tries.begin(at, 0, 200, 10.0, 1_000_000).unwrap();
     tries.count(at, id, tokens(1), 1_050_000);
     for n in 1..=100 {
         tries.count(at, id, tokens(1), 1_050_000 + n * 20_000);
@@ -71,6 +72,8 @@ fn a_stream_teaches_both_times() {
     let learned = zone.slot().learned();
     assert!((learned.tpot().get().unwrap() / 20_000.0 - 1.0).abs() < 0.02);
     assert!((learned.prefill().get().unwrap() - 50_000.0 / 500.0).abs() < 1e-9, "of 200 tokens and 300");
+    let slope = learned.tpot().get().unwrap() / (50.0 + 1.0 + 0.9 * 10.0);
+    assert!((learned.slope().get().unwrap() / slope - 1.0).abs() < 1e-9, "one request, and ten of others");
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per
     let at = zone.ledger();
     zone.slot().learned().prefill().learn(100.0);
     zone.slot().learned().pieces().learn(1.5);
-    let id = tries.begin(at, 0, 200, 1_000_000).unwrap();
+    let id = tries.begin(at, 0, 200, 0.0, 1_000_000).unwrap();
     tries.sweep(at, 1_090_000);
     assert_eq!(zone.in_flight(), (1, 200));
     tries.sweep(at, 1_201_000);
@@ -87,6 +90,7 @@ fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per
     tries.count(at, id, Part { bytes: 1100, lines: 1, shortest: 1100 }, 5_050_000);
     tries.end(at, id, Ending::Completed);
     assert!((zone.slot().learned().tpot().get().unwrap() - 20_000.0).abs() < 1e-6, "200 tokens in 4 s");
+    assert!((zone.slot().learned().slope().get().unwrap() - 400.0).abs() < 1e-6, "and of an idle peer");
 }
 
 #[test]
@@ -94,10 +98,10 @@ fn what_has_no_room_is_not_counted() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(1));
     let at = zone.ledger();
     let room = tries.tries.capacity();
-    let ids: Vec<_> = (0..room).filter_map(|_| tries.begin(at, 1, 1, 1)).collect();
-    assert_eq!((ids.len(), tries.begin(at, 1, 1, 1)), (room, None));
+    let ids: Vec<_> = (0..room).filter_map(|_| tries.begin(at, 1, 1, 0.0, 1)).collect();
+    assert_eq!((ids.len(), tries.begin(at, 1, 1, 0.0, 1)), (room, None));
     tries.end(at, ids[0], Ending::Completed);
-    let again = tries.begin(at, 1, 1, 1).unwrap();
+    let again = tries.begin(at, 1, 1, 0.0, 1).unwrap();
     assert_ne!(again, ids[0]);
     tries.end(at, ids[0], Ending::Completed);
     assert_eq!(tries.len(), room, "a name of a try that has ended names none");
@@ -109,7 +113,7 @@ fn where_answers_are_streams_a_prompt_weighs_until_its_first_byte() {
     let at = zone.ledger();
     zone.slot().learned().prefill().learn(100.0);
     zone.slot().learned().pieces().learn(2.0);
-    let id = tries.begin(at, 0, 200, 1_000_000).unwrap();
+    let id = tries.begin(at, 0, 200, 0.0, 1_000_000).unwrap();
     tries.sweep(at, 60_000_000);
     assert_eq!(zone.in_flight(), (1, 200), "the engine may hang");
     tries.count(at, id, tokens(1), 61_000_000);

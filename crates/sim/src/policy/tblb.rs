@@ -81,7 +81,7 @@ impl Policy for Tblb {
         let picked = picker::pick(&self.block, *prompt, &mut self.candidates, view.rng)?;
         let peer = settle(&mut view, &self.candidates, picked.index)?;
         let slot = scene.slots.get(peer).copied().flatten();
-        *id = slot.and_then(|slot| tries.begin(at, slot, *prompt, micros(scene.now)));
+        *id = slot.and_then(|slot| tries.begin(at, slot, *prompt, scores.others(peer), micros(scene.now)));
         Some(peer)
     }
 
