@@ -169,6 +169,7 @@ impl Pool {
             let learned = board.slot(*slot as usize).unwrap().learned();
             learned.tpot().learn(rng.f64() * 5e4);
             learned.slope().learn(rng.f64() * 5e2);
+            learned.prefill().learn(rng.f64() * 5e2);
             rows.iter().for_each(|row| row.enter(*slot as usize, InFlight::one(rng.u32(1..2000))));
         }
         let block = Block::parse(directive).unwrap();

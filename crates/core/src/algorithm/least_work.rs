@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The row of the table.
 pub static ALGORITHM: Algorithm = Algorithm {
     name: "least_work",
-    formula: "the least τ^0.75·((P + 2·p)·σ^0.625 + 500·(τ/τ₁)^0.5)²·(n + θ·b + 6): τ learnt time per token, τ₁ that of the fastest node, P prompt tokens before the first byte, p the request's own, σ learnt time per token for each request there, by the least of all nodes, n own requests, b those of others, θ 0.1, towards 1 where τ₁ is 36 to 39 ms",
+    formula: "the least τ^0.5·((P + 2.5·p)·σ^0.5·ρ^0.25 + 600·(τ/τ₁)^0.75)²·(n + θ·b + 6): τ learnt time per token, τ₁ that of the fastest node, P prompt tokens before the first byte, p the request's own, σ and ρ how slow the node decodes and computes prompts, by the best of all, n own requests, b those of others, θ 0.1, towards 1 as τ₁ goes from 36 to 40 ms",
     purpose: "all pools: it learns the speed of each node, and needs no metrics",
     weights: Weights { waiting: 0.0, cache: 0.0, running: 0.0 },
     rule: Rule::LeastWork,
@@ -15,7 +15,7 @@ pub static ALGORITHM: Algorithm = Algorithm {
 
 /// Tokens that a request waits for at the fastest node beside those of prompts: the step that is being computed. It is
 /// also how long the queue of prompts may be before that outweighs the number of requests.
-const STEP: f64 = 500.0;
+const STEP: f64 = 600.0;
 
 /// Requests that a node is taken to have beside those that it has: it sets how far the algorithm may leave least_conn
 /// while there are few. As n → 0 a node that is twice as fast would else get all.
@@ -23,7 +23,7 @@ const REQUESTS: f64 = 6.0;
 
 /// How often the request's own prompt counts. The more it does, the more long prompts gather at nodes with few
 /// requests and short ones where there are more of them but few prompts: most then wait for less.
-const OWN: f64 = 2.0;
+const OWN: f64 = 2.5;
 
 /// What a request that others sent counts, against one of ours, while the promise is far: its part in the time per token
 /// is in what was learnt of the node already. In full, fast nodes with others' load are left nearly empty.
@@ -33,7 +33,7 @@ const OTHERS: f64 = 0.1;
 /// promised 50 ms as a rule, twenty tokens a second, faster than one reads. Where the fastest node needs three
 /// quarters of that the slower ones are about to break the promise, and should get no more than their share.
 const NEAR: f64 = 36_000.0;
-const FULL: f64 = 39_000.0;
+const FULL: f64 = 40_000.0;
 
 /// An empty step takes as long as so many requests add to it.
 const EMPTY: f64 = 50.0;
@@ -60,20 +60,24 @@ pub struct Work {
     pub tpot: f64,
     /// That of the fastest node, > 0, in µs.
     pub fastest: f64,
-    /// By how much the node is slower than the fastest whatever their load, ≥ 1: the ratio of their
-    /// [slopes](crate::board::Learned::slope).
-    pub slowness: f64,
+    /// By how much its [slope](crate::board::Learned::slope) is above the least of all nodes, ≥ 1: how slow it is
+    /// whatever its load.
+    pub slope: f64,
+    /// By how much its [time to the first token](crate::board::Learned::prefill) for each token of prompts is above the
+    /// least, ≥ 1.
+    pub wait: f64,
 }
 
 impl Work {
     /// What one more request with a prompt of so many tokens would cost there; only comparisons mean anything. The queue
-    /// of prompts counts by its square: it decides the time to the first token, and is soon gone. How much slower the node
-    /// is counts by less than it is, since nobody knows exactly.
+    /// of prompts counts by its square: it decides the time to the first token, and is soon gone. What was learnt counts by
+    /// roots, which take it for less than it is: it is of a while ago, and a share of it is chance.
     pub fn cost(&self, prompt: f64) -> f64 {
-        let step = STEP * (self.tpot / self.fastest).sqrt();
-        let tokens = (self.prefill + OWN * prompt) * five_eighths(self.slowness) + step;
+        let slowness = (self.slope * self.wait.sqrt()).sqrt();
+        let tokens =
+            (self.prefill + OWN * prompt) * slowness + STEP * three_quarters(self.tpot / self.fastest);
         let requests = self.active + self.share_of_others() * self.others + REQUESTS;
-        three_quarters(self.tpot) * tokens * tokens * requests
+        self.tpot.sqrt() * tokens * tokens * requests
     }
 
     /// What a request of others counts, 0.1 to 1.
@@ -89,23 +93,25 @@ fn three_quarters(x: f64) -> f64 {
     root * root.sqrt()
 }
 
-/// The power of 5/8.
-fn five_eighths(x: f64) -> f64 {
-    let root = x.sqrt();
-    root * root.sqrt().sqrt()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WORK: Work =
-        Work { prefill: 100.0, active: 3.0, others: 5.0, tpot: 24_000.0, fastest: 20_000.0, slowness: 1.2 };
+    const WORK: Work = Work {
+        prefill: 100.0,
+        active: 3.0,
+        others: 5.0,
+        tpot: 24_000.0,
+        fastest: 20_000.0,
+        slope: 1.3,
+        wait: 1.4,
+    };
 
     #[test]
     fn the_cost_is_the_formula() {
-        let tokens = (100.0 + 2.0 * 50.0) * 1.2f64.powf(0.625) + 500.0 * 1.2f64.sqrt();
-        let expected = 24_000f64.powf(0.75) * tokens.powi(2) * (3.0 + 0.1 * 5.0 + 6.0);
+        let slowness = 1.3f64.powf(0.5) * 1.4f64.powf(0.25);
+        let tokens = (100.0 + 2.5 * 50.0) * slowness + 600.0 * 1.2f64.powf(0.75);
+        let expected = 24_000f64.sqrt() * tokens.powi(2) * (3.0 + 0.1 * 5.0 + 6.0);
         assert!((WORK.cost(50.0) / expected - 1.0).abs() < 1e-12);
     }
 
@@ -116,7 +122,8 @@ mod tests {
             Work { active: 4.0, ..WORK },
             Work { others: 6.0, ..WORK },
             Work { tpot: 24_001.0, ..WORK },
-            Work { slowness: 1.21, ..WORK },
+            Work { slope: 1.31, ..WORK },
+            Work { wait: 1.41, ..WORK },
         ];
         assert!(more.iter().all(|more| more.cost(50.0) > WORK.cost(50.0)));
         assert!(WORK.cost(51.0) > WORK.cost(50.0));
@@ -125,7 +132,7 @@ mod tests {
     #[test]
     fn requests_of_others_come_to_count_in_full_as_the_promise_comes_near() {
         for (fastest, share) in
-            [(1.0, 0.1), (36_000.0, 0.1), (37_500.0, 0.55), (39_000.0, 1.0), (90_000.0, 1.0)]
+            [(1.0, 0.1), (36_000.0, 0.1), (38_000.0, 0.55), (40_000.0, 1.0), (90_000.0, 1.0)]
         {
             let work = Work { fastest, ..WORK };
             assert!((work.share_of_others() - share).abs() < 1e-12, "{fastest} µs");

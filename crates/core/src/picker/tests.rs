@@ -15,7 +15,8 @@ fn how(text: &str) -> Block {
     Block::parse(&format!("tblb {text}")).unwrap()
 }
 
-const IDLE: Work = Work { prefill: 0.0, active: 0.0, others: 0.0, tpot: 1.0, fastest: 1.0, slowness: 1.0 };
+const IDLE: Work =
+    Work { prefill: 0.0, active: 0.0, others: 0.0, tpot: 1.0, fastest: 1.0, slope: 1.0, wait: 1.0 };
 
 #[test]
 fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_shares() {
@@ -141,8 +142,8 @@ fn without_a_score_above_zero_it_is_least_conn() {
 }
 
 prop_compose! {
-    fn any_work()([prefill, active, others, tpot, fastest, slowness] in [prop::num::f64::ANY; 6]) -> Work {
-        Work { prefill, active, others, tpot, fastest, slowness }
+    fn any_work()([prefill, active, others, tpot, fastest, slope, wait] in [prop::num::f64::ANY; 7]) -> Work {
+        Work { prefill, active, others, tpot, fastest, slope, wait }
     }
 }
 
@@ -160,7 +161,7 @@ fn is_finite(candidate: &Candidate) -> bool {
     let work = candidate
         .known
         .work
-        .map_or([0.0; 6], |w| [w.prefill, w.active, w.others, w.tpot, w.fastest, w.slowness]);
+        .map_or([0.0; 7], |w| [w.prefill, w.active, w.others, w.tpot, w.fastest, w.slope, w.wait]);
     candidate.known.score.into_iter().chain(work).all(f64::is_finite)
 }
 

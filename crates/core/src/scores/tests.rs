@@ -327,21 +327,20 @@ fn work_is_what_all_workers_have_in_flight_and_what_was_learnt() {
     board.slot(slot(1)).unwrap().learned().tpot().learn(15_000.0);
     board.slot(slot(0)).unwrap().learned().slope().learn(200.0);
     board.slot(slot(1)).unwrap().learned().slope().learn(300.0);
+    board.slot(slot(0)).unwrap().learned().prefill().learn(100.0);
+    board.slot(slot(1)).unwrap().learned().prefill().learn(80.0);
     pool.report_load(0, 100, Load { running: Some(7.0), ..Load::default() });
     let works: Vec<_> = known(&pool, &mut scores, 200).iter().map(|known| known.work.unwrap()).collect();
     assert_eq!((works[0].prefill, works[0].active, works[0].others), (140.0, 2.0, 5.0));
     assert_eq!(scores.others(0), 5.0);
     let tpot = |work: &Work| (work.tpot, work.fastest);
     assert_eq!([tpot(&works[0]), tpot(&works[1])], [(20_000.0, 15_000.0), (15_000.0, 15_000.0)]);
-    assert_eq!([works[0].slowness, works[1].slowness], [1.0, 1.5], "by slopes of 200 and 300");
+    assert_eq!([works[0].slope, works[1].slope], [1.0, 1.5], "of 200 and 300");
+    assert_eq!([works[0].wait, works[1].wait], [1.25, 1.0], "of 100 and 80");
     assert_eq!(tpot(&works[2]), tpot(&works[1]), "who has taught nothing is taken for the fastest");
-    assert_eq!(works[2].slowness, 1.0);
+    assert_eq!((works[2].slope, works[2].wait), (1.0, 1.0));
     board.slot(slot(2)).unwrap().learned().slope().learn(1e-9);
-    assert_eq!(
-        known(&pool, &mut scores, 200)[0].work.unwrap().slowness,
-        10.0,
-        "no engine is as fast as that"
-    );
+    assert_eq!(known(&pool, &mut scores, 200)[0].work.unwrap().slope, 10.0, "no engine is as fast as that");
 }
 
 /// Found by fuzzing the words of a board.

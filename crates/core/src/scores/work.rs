@@ -2,7 +2,7 @@
 
 use super::Scores;
 use crate::algorithm::Work;
-use crate::board::{Board, InFlight, Learned};
+use crate::board::{Average, Board, InFlight, Learned};
 use crate::picker::Standing;
 
 /// A peer whose answers are coming is silent for too long after so many of its usual gaps, and not before so many ms: an
@@ -14,19 +14,24 @@ const SILENCE_MS: f64 = 1000.0;
 /// would seem so fast that nothing else counted beside it.
 const SLOWEST: f64 = 10.0;
 
-/// How fast a peer is: its time per output token in µs and its [slope](Learned::slope), 0 where it has taught nothing yet.
+/// How fast a peer is, as its answers taught: times in µs, 0 for what they have not taught yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Speed {
+    /// [`Learned::tpot`].
     tpot: f64,
+    /// [`Learned::slope`].
     slope: f64,
+    /// [`Learned::prefill`].
+    prefill: f64,
 }
 
 impl Speed {
     /// What was learnt of a peer, read once: peers stand far apart on the board.
-    fn of(learned: Option<Learned>) -> Self {
-        let tpot = learned.and_then(|learned| learned.tpot().get());
-        let slope = learned.and_then(|learned| learned.slope().get());
-        Speed { tpot: tpot.unwrap_or(0.0), slope: slope.unwrap_or(0.0) }
+    fn of<'a>(learned: Option<Learned<'a>>) -> Self {
+        let time = |average: fn(&Learned<'a>) -> Average<'a>| {
+            learned.and_then(|learned| average(&learned).get()).unwrap_or(0.0)
+        };
+        Speed { tpot: time(Learned::tpot), slope: time(Learned::slope), prefill: time(Learned::prefill) }
     }
 
     /// The fastest of these in each respect; 1 where none has taught anything.
@@ -34,13 +39,11 @@ impl Speed {
         let least = |known: fn(&Speed) -> f64| {
             of.iter().map(known).filter(|time| *time > 0.0).reduce(f64::min).unwrap_or(1.0)
         };
-        Speed { tpot: least(|speed| speed.tpot), slope: least(|speed| speed.slope) }
-    }
-
-    /// The same, or that of the fastest where the peer has taught nothing yet.
-    fn or(self, fastest: Self) -> Self {
-        let or = |own: f64, fastest| if own > 0.0 { own } else { fastest };
-        Speed { tpot: or(self.tpot, fastest.tpot), slope: or(self.slope, fastest.slope) }
+        Speed {
+            tpot: least(|speed| speed.tpot),
+            slope: least(|speed| speed.slope),
+            prefill: least(|speed| speed.prefill),
+        }
     }
 }
 
@@ -64,17 +67,22 @@ impl Scores {
                 Standing::Suspect => Standing::Ready,
                 other => other,
             };
-            let speed = speed.or(fastest);
             known.work = slot.map(|_| Work {
                 prefill: own.prefill as f64,
                 active: own.active as f64,
                 others: background.unwrap_or(0.0),
-                tpot: speed.tpot,
+                tpot: if speed.tpot > 0.0 { speed.tpot } else { fastest.tpot },
                 fastest: fastest.tpot,
-                slowness: (speed.slope / fastest.slope).min(SLOWEST),
+                slope: ratio(speed.slope, fastest.slope),
+                wait: ratio(speed.prefill, fastest.prefill),
             });
         }
     }
+}
+
+/// By how much a time is longer than the shortest, 1 to [`SLOWEST`]; 1 for one that is not known.
+fn ratio(time: f64, shortest: f64) -> f64 {
+    (time / shortest).clamp(1.0, SLOWEST)
 }
 
 /// Whether nothing has come from a peer for too long though answers were coming.
