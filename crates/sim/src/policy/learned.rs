@@ -1,6 +1,6 @@
 //! least_conn with weights that are learnt: the least (n + 1)·τ, n connections and τ the peer's time per token.
 //!
-//! τ is the moving average that `least_work` keeps, (last − first byte) / tokens by bytes, without what that adds: it
+//! τ is a moving average of (last − first byte) / tokens by bytes, as `least_work` keeps one, without what that adds: it
 //! shows what the prompts in flight are worth.
 
 use std::collections::HashMap;
