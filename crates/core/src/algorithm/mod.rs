@@ -23,9 +23,11 @@ pub mod s2_advanced;
 pub mod s2_dynamic_waiting;
 pub mod s2_enhanced;
 pub mod s2_nonlinear;
+mod speed;
 mod weights;
 
-pub use least_work::{Work, requests};
+pub use least_work::Work;
+pub use speed::{Best, Speed, requests};
 pub use weights::{Params, Weights};
 
 use crate::load::Signal;

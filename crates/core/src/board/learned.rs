@@ -14,17 +14,20 @@ use crate::sync::{AtomicU64, Ordering::Relaxed};
 /// slows down is known for it within seconds, enough that one odd answer does not count for much.
 const ALPHA: f64 = 0.03;
 
-/// Words of an average: its value, and how many answers it is made of.
-const AVERAGE: usize = 2;
+/// Averages that there are.
+const AVERAGES: usize = 5;
 
+/// Words: the values of the averages side by side, since a pick reads several of them, then how many answers each is made
+/// of, and the time of the last byte.
 mod word {
-    use super::AVERAGE;
+    use super::AVERAGES;
     pub const TPOT: usize = 0;
-    pub const SLOPE: usize = TPOT + AVERAGE;
-    pub const PREFILL: usize = SLOPE + AVERAGE;
-    pub const GAP: usize = PREFILL + AVERAGE;
-    pub const PIECES: usize = GAP + AVERAGE;
-    pub const BYTE_AT: usize = PIECES + AVERAGE;
+    pub const SLOPE: usize = 1;
+    pub const PREFILL: usize = 2;
+    pub const GAP: usize = 3;
+    pub const PIECES: usize = 4;
+    pub const COUNTS: usize = AVERAGES;
+    pub const BYTE_AT: usize = COUNTS + AVERAGES;
     pub const END: usize = BYTE_AT + 1;
 }
 
@@ -85,24 +88,27 @@ impl<'a> Learned<'a> {
     }
 
     fn average(&self, at: usize) -> Average<'a> {
-        Average(&self.0[at..at + AVERAGE])
+        Average { value: &self.0[at], count: &self.0[word::COUNTS + at] }
     }
 }
 
 /// A moving average of positive numbers.
 #[derive(Debug, Clone, Copy)]
-pub struct Average<'a>(&'a [AtomicU64]);
+pub struct Average<'a> {
+    value: &'a AtomicU64,
+    count: &'a AtomicU64,
+}
 
 impl Average<'_> {
     /// Its value, finite and above 0; None before the first answer.
     pub fn get(&self) -> Option<f64> {
-        let value = f64::from_bits(self.0[0].load(Relaxed));
+        let value = f64::from_bits(self.value.load(Relaxed));
         (value.is_finite() && value > 0.0).then_some(value)
     }
 
     /// How many answers it is made of.
     pub fn count(&self) -> u64 {
-        self.0[1].load(Relaxed)
+        self.count.load(Relaxed)
     }
 
     /// Moves it by what was seen, a mean of all until there are 33; what is no positive number teaches nothing.
@@ -113,9 +119,9 @@ impl Average<'_> {
         let count = self.count().saturating_add(1);
         let alpha = ALPHA.max(1.0 / count as f64);
         let value = self.get().map_or(seen, |old| old + alpha * (seen - old));
-        self.0[0].store(value.to_bits(), Relaxed);
+        self.value.store(value.to_bits(), Relaxed);
         hit(Point::AverageMoved);
-        self.0[1].store(count, Relaxed);
+        self.count.store(count, Relaxed);
     }
 }
 

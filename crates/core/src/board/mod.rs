@@ -43,7 +43,7 @@ use std::ops::Add;
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
-const MAGIC: u64 = u64::from_be_bytes(*b"tblb0004");
+const MAGIC: u64 = u64::from_be_bytes(*b"tblb0005");
 
 const HEADER: usize = 16;
 const UPSTREAM: usize = 8;

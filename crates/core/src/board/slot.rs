@@ -39,7 +39,8 @@ mod word {
     pub const FAILURES: usize = PICKS + 2;
     pub const ABORTS: usize = PICKS + 3;
     pub const TTFT: usize = PICKS + 4;
-    pub const LEARNED: usize = TTFT + ttft::WORDS;
+    // From a cache line's begin.
+    pub const LEARNED: usize = (TTFT + ttft::WORDS).next_multiple_of(8);
     pub const MODELS: usize = LEARNED + learned::WORDS;
     pub const END: usize = MODELS + models::WORDS;
 }

@@ -15,8 +15,7 @@ fn how(text: &str) -> Block {
     Block::parse(&format!("tblb {text}")).unwrap()
 }
 
-const IDLE: Work =
-    Work { prefill: 0.0, active: 0.0, others: 0.0, tpot: 1.0, fastest: 1.0, slope: 1.0, wait: 1.0 };
+const IDLE: Work = Work { prefill: 0.0, requests: 0.0, pace: 1.0, slowness: 1.0 };
 
 #[test]
 fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_shares() {
@@ -42,7 +41,7 @@ fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_s
 fn scores_that_engines_give_themselves_go_before_the_least_work() {
     let rated = |score| {
         let mut peer = peer(9, 1, Some(score));
-        (peer.known.rated, peer.known.work) = (true, Some(Work { active: 1.0 / score, ..IDLE }));
+        (peer.known.rated, peer.known.work) = (true, Some(Work { requests: 1.0 / score, ..IDLE }));
         peer
     };
     let mut peers = [rated(0.25), rated(0.75), rated(0.001)];
@@ -142,8 +141,8 @@ fn without_a_score_above_zero_it_is_least_conn() {
 }
 
 prop_compose! {
-    fn any_work()([prefill, active, others, tpot, fastest, slope, wait] in [prop::num::f64::ANY; 7]) -> Work {
-        Work { prefill, active, others, tpot, fastest, slope, wait }
+    fn any_work()([prefill, requests, pace, slowness] in [prop::num::f64::ANY; 4]) -> Work {
+        Work { prefill, requests, pace, slowness }
     }
 }
 
@@ -158,10 +157,7 @@ prop_compose! {
 
 /// What [`any_candidate`] may hold that no shell gives: JSON has no such numbers.
 fn is_finite(candidate: &Candidate) -> bool {
-    let work = candidate
-        .known
-        .work
-        .map_or([0.0; 7], |w| [w.prefill, w.active, w.others, w.tpot, w.fastest, w.slope, w.wait]);
+    let work = candidate.known.work.map_or([0.0; 4], |w| [w.prefill, w.requests, w.pace, w.slowness]);
     candidate.known.score.into_iter().chain(work).all(f64::is_finite)
 }
 

@@ -7,7 +7,7 @@ mod work;
 
 pub use by_model::{Asked, Verdict};
 
-use crate::algorithm::{Nodes, Params, Rule, Weights};
+use crate::algorithm::{Nodes, Params, Rule, Speed, Weights};
 use crate::board::{Board, Packed, Sample, Served};
 use crate::config::{Balance, Block, Limit};
 use crate::engine::Engine;
@@ -15,7 +15,6 @@ use crate::load::{Load, Signal};
 use crate::picker::{Known, Standing};
 use by_model::ByModel;
 use typical::Typical;
-use work::Speed;
 
 /// Which samples count.
 #[derive(Debug, Clone, Copy)]

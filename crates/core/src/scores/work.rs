@@ -1,7 +1,7 @@
 //! What the peers of a group have to do, and which of them may hang.
 
 use super::Scores;
-use crate::algorithm::Work;
+use crate::algorithm::{Best, Speed};
 use crate::board::{Average, Board, InFlight, Learned};
 use crate::picker::Standing;
 
@@ -9,43 +9,6 @@ use crate::picker::Standing;
 /// engine that computes a long prompt sends nothing for half a second.
 const GAPS: f64 = 20.0;
 const SILENCE_MS: f64 = 1000.0;
-
-/// No engine is slower than another by more than that whatever their load; one that reports requests which it has not
-/// would seem so fast that nothing else counted beside it.
-const SLOWEST: f64 = 10.0;
-
-/// How fast a peer is, as its answers taught: times in µs, 0 for what they have not taught yet.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Speed {
-    /// [`Learned::tpot`].
-    tpot: f64,
-    /// [`Learned::slope`].
-    slope: f64,
-    /// [`Learned::prefill`].
-    prefill: f64,
-}
-
-impl Speed {
-    /// What was learnt of a peer, read once: peers stand far apart on the board.
-    fn of<'a>(learned: Option<Learned<'a>>) -> Self {
-        let time = |average: fn(&Learned<'a>) -> Average<'a>| {
-            learned.and_then(|learned| average(&learned).get()).unwrap_or(0.0)
-        };
-        Speed { tpot: time(Learned::tpot), slope: time(Learned::slope), prefill: time(Learned::prefill) }
-    }
-
-    /// The fastest of these in each respect; 1 where none has taught anything.
-    fn fastest(of: &[Speed]) -> Self {
-        let least = |known: fn(&Speed) -> f64| {
-            of.iter().map(known).filter(|time| *time > 0.0).reduce(f64::min).unwrap_or(1.0)
-        };
-        Speed {
-            tpot: least(|speed| speed.tpot),
-            slope: least(|speed| speed.slope),
-            prefill: least(|speed| speed.prefill),
-        }
-    }
-}
 
 impl Scores {
     /// Adds up what is in flight at each peer and reads how fast it is, at `now` (ms). A peer that has taught nothing yet
@@ -55,8 +18,8 @@ impl Scores {
         board.all_in_flight(slots, &mut self.in_flight);
         let learned = |slot: &Option<u32>| Some(board.slot((*slot)? as usize)?.learned());
         self.speeds.clear();
-        self.speeds.extend(slots.iter().map(|slot| Speed::of(learned(slot))));
-        let fastest = Speed::fastest(&self.speeds);
+        self.speeds.extend(slots.iter().map(|slot| learned(slot).map_or(UNKNOWN, |learned| speed(&learned))));
+        let best = Best::of(&self.speeds);
         let peers =
             self.known.iter_mut().zip(slots).zip(&self.background).zip(&self.in_flight).zip(&self.speeds);
         for ((((known, slot), background), own), speed) in peers {
@@ -67,22 +30,19 @@ impl Scores {
                 Standing::Suspect => Standing::Ready,
                 other => other,
             };
-            known.work = slot.map(|_| Work {
-                prefill: own.prefill as f64,
-                active: own.active as f64,
-                others: background.unwrap_or(0.0),
-                tpot: if speed.tpot > 0.0 { speed.tpot } else { fastest.tpot },
-                fastest: fastest.tpot,
-                slope: ratio(speed.slope, fastest.slope),
-                wait: ratio(speed.prefill, fastest.prefill),
-            });
+            known.work = slot
+                .map(|_| best.work(speed, own.prefill as f64, own.active as f64, background.unwrap_or(0.0)));
         }
     }
 }
 
-/// By how much a time is longer than the shortest, 1 to [`SLOWEST`]; 1 for one that is not known.
-fn ratio(time: f64, shortest: f64) -> f64 {
-    (time / shortest).clamp(1.0, SLOWEST)
+/// A peer that has taught nothing.
+const UNKNOWN: Speed = Speed { tpot: 0.0, slope: 0.0, prefill: 0.0 };
+
+/// What was learnt of a peer, read once: peers stand far apart on the board.
+fn speed(learned: &Learned) -> Speed {
+    let time = |average: Average| average.get().unwrap_or(0.0);
+    Speed { tpot: time(learned.tpot()), slope: time(learned.slope()), prefill: time(learned.prefill()) }
 }
 
 /// Whether nothing has come from a peer for too long though answers were coming.
