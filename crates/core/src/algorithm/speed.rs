@@ -29,7 +29,7 @@ pub fn requests(own: f64, others: f64) -> f64 {
 }
 
 /// How fast a node is: times in µs, 0 for those that its answers have not taught yet.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Speed {
     /// [Time per output token](crate::board::Learned::tpot).
     pub tpot: f64,
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn who_has_taught_nothing_is_taken_for_the_best() {
-        let unknown = Speed { tpot: 0.0, slope: 0.0, prefill: 0.0 };
+        let unknown = Speed::default();
         for nodes in [&[unknown, SPEED][..], &[unknown]] {
             let work = Best::of(nodes).work(&unknown, 0.0, 0.0, 0.0);
             assert_eq!((work.pace, work.slowness), (1.0, 1.0));

@@ -18,7 +18,7 @@ impl Scores {
         board.all_in_flight(slots, &mut self.in_flight);
         let learned = |slot: &Option<u32>| Some(board.slot((*slot)? as usize)?.learned());
         self.speeds.clear();
-        self.speeds.extend(slots.iter().map(|slot| learned(slot).map_or(UNKNOWN, |learned| speed(&learned))));
+        self.speeds.extend(slots.iter().map(|slot| learned(slot).as_ref().map(speed).unwrap_or_default()));
         let best = Best::of(&self.speeds);
         let peers =
             self.known.iter_mut().zip(slots).zip(&self.background).zip(&self.in_flight).zip(&self.speeds);
@@ -36,12 +36,9 @@ impl Scores {
     }
 }
 
-/// A peer that has taught nothing.
-const UNKNOWN: Speed = Speed { tpot: 0.0, slope: 0.0, prefill: 0.0 };
-
 /// What was learnt of a peer, read once: peers stand far apart on the board.
 fn speed(learned: &Learned) -> Speed {
-    let time = |average: Average| average.get().unwrap_or(0.0);
+    let time = |average: Average| average.get().unwrap_or_default();
     Speed { tpot: time(learned.tpot()), slope: time(learned.slope()), prefill: time(learned.prefill()) }
 }
 
