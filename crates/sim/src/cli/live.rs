@@ -147,7 +147,7 @@ impl Args {
             }
             for (round, clients) in rounds.iter_mut().zip(clients) {
                 let spans = (self.warmup, self.seconds);
-                let point = Point::lasting(scenario, clients, &self.policies[0].rule, spans)?;
+                let point = Point::lasting(scenario, clients, &self.policies[0].rule, spans, self.speed)?;
                 round.push(Played { point, simulated: Vec::new(), live: Vec::new(), busy: None, late: None });
             }
         }

@@ -38,8 +38,10 @@ where both differences have one sign, \"within noise\" where they do not but are
 root of the sum of their squared intervals, else \"no\". The P99 of one live run is a rough number, and so \
 is its interval.
 
-The simulator has no network, no nginx and no late clients in its times, so they are a little below those \
-seen live. Its prompts have about four bytes a token, scattering by 20 %; those here have four.
+The simulator has no network, no nginx and no late timers in its times, so they are a little below those \
+seen live. Only that a client's next request comes to an engine 1.6 ms after the last answer's end is in \
+it, since that decides with which step it begins. Its prompts have about four bytes a token, scattering by \
+20 %; those here have four.
 ";
 
 /// What stands below the table on the machine.
