@@ -8,10 +8,11 @@ use crate::peers::Peers;
 use crate::request::Kept;
 use crate::{guard, model, request, response, worker};
 use ngx::ffi::{
-    NGX_BUSY, NGX_ERROR, NGX_OK, ngx_conf_t, ngx_http_request_t, ngx_http_upstream_free_round_robin_peer,
-    ngx_http_upstream_get_round_robin_peer, ngx_http_upstream_init_round_robin,
-    ngx_http_upstream_init_round_robin_peer, ngx_http_upstream_rr_peer_data_t, ngx_http_upstream_srv_conf_t,
-    ngx_int_t, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
+    NGX_BUSY, NGX_ERROR, NGX_HTTP_POST, NGX_OK, ngx_conf_t, ngx_http_request_t,
+    ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer,
+    ngx_http_upstream_init_round_robin, ngx_http_upstream_init_round_robin_peer,
+    ngx_http_upstream_rr_peer_data_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc,
+    ngx_peer_connection_t, ngx_uint_t,
 };
 use std::ffi::c_void;
 use std::ptr;
@@ -55,14 +56,19 @@ unsafe extern "C" fn init_peer(
     // SAFETY: nginx calls this with a request whose upstream it has created, and a block of ours.
     guard::or(NGX_ERROR as ngx_int_t, || unsafe {
         let conf = upstream_of(upstream);
-        // Where the length is not known yet the prompt counts for nothing.
+        // Where the length is not known yet the prompt counts for next to nothing.
         let bytes = u64::try_from((*r).headers_in.content_length_n).unwrap_or(0);
+        // Engines generate for POST only; lists of models and the like have no prompt.
+        let prompted = (*r).method == NGX_HTTP_POST as ngx_uint_t;
         let data = ngx_pcalloc((*r).pool, size_of::<PeerData>()).cast::<PeerData>();
         if data.is_null() {
             return NGX_ERROR as ngx_int_t;
         }
         // What goes wrong in here costs the request its weight or its model, and not its answer.
-        (*data).prompt = guard::or(1, || conf.as_ref().map_or(1, |conf| worker::prompt(conf, bytes)));
+        (*data).prompt = guard::or(1, || match conf.as_ref() {
+            Some(conf) if prompted => worker::prompt(conf, bytes),
+            _ => 0,
+        });
         (*data).model = match guard::or(None, || conf.as_ref().and_then(|conf| asked(r, conf))) {
             None | Some((_, Verdict::Unlisted)) => None,
             Some((name, Verdict::Served)) => Some(name.key()),

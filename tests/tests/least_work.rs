@@ -73,3 +73,24 @@ fn an_engine_that_hangs_is_left_alone() {
     nginx.wait_for("it is not", |status| (status.peer("llm", &hung).0["suspect"] == false).then_some(()));
     streams.clear();
 }
+
+/// The module: a page that was not generated says nothing of how fast the engine is, however fast it comes.
+#[test]
+fn pages_teach_nothing() {
+    let engines = engines([10.0]);
+    let nginx = before(&engines, "tblb; tblb_metrics off;");
+    let learnt = || nginx.status().peer("llm", &engines[0].addr().to_string()).0["tpot_ms"].as_f64();
+    let get = || nginx.connect().get("/metrics").expect("an answer").body.len();
+    let length = get();
+    engines[0].set_fault(Fault::Freeze);
+    let late = std::thread::scope(|scope| {
+        let page = scope.spawn(get);
+        std::thread::sleep(Duration::from_millis(500));
+        engines[0].set_fault(Fault::None);
+        page.join().expect("a page")
+    });
+    assert!(length.min(late) > 2000, "of a completion it would be hundreds of tokens: {length}, {late}");
+    assert_eq!(learnt(), None);
+    nginx.connect().send("POST", COMPLETIONS, &[], &completion(100)).expect("an answer");
+    assert!(learnt().is_some());
+}

@@ -4,8 +4,9 @@
 //!
 //! Every number here is a moving average that any worker may move. Two that move it at the same time start from the same
 //! value, and the later store wins: one answer of the two taught nothing. The average stays between the values that it
-//! was made of, since each store is a mean of what was read and what was seen, and the next answer moves it on. A worker
-//! that is killed has stored or has not; a word is never half written.
+//! was made of, since each store is a mean of what was read and what was seen, and the next answer moves it on. A count
+//! only says how far: one that was lowered while an answer was added may be high again, and the average then moves slower
+//! until it is lowered the next time. A worker that is killed has stored or has not; a word is never half written.
 
 use crate::failpoint::{Point, hit};
 use crate::sync::{AtomicU64, Ordering::Relaxed};
@@ -13,6 +14,9 @@ use crate::sync::{AtomicU64, Ordering::Relaxed};
 /// How far an answer moves an average. The last 33 answers make up two thirds of it: few enough that a node which
 /// slows down is known for it within seconds, enough that one odd answer does not count for much.
 const ALPHA: f64 = 0.03;
+
+/// After so many ms without a byte from an idle peer, what it taught is old: it may be another by now.
+const OLD_MS: u64 = 10_000;
 
 /// Averages that there are.
 const AVERAGES: usize = 5;
@@ -85,6 +89,18 @@ impl<'a> Learned<'a> {
     /// When a byte came last (ms), 0 if none ever did.
     pub fn heard_at(&self) -> u64 {
         self.0[word::BYTE_AT].load(Relaxed)
+    }
+
+    /// Whether nothing has come for so long that what an idle peer taught is old.
+    pub fn is_old(&self, now: u64) -> bool {
+        now.saturating_sub(self.heard_at()) > OLD_MS
+    }
+
+    /// What was learnt up to now counts as one answer from now on: it is old.
+    pub fn age(&self) {
+        self.0[word::COUNTS..word::BYTE_AT].iter().for_each(|count| {
+            count.store(count.load(Relaxed).min(1), Relaxed);
+        });
     }
 
     fn average(&self, at: usize) -> Average<'a> {

@@ -39,6 +39,8 @@ pub struct Scores {
     /// The requests of others at each peer, or what they are taken to be; None if no peer says.
     background: Vec<Option<f64>>,
     by_model: ByModel,
+    /// How often the work was followed, that is about how many picks there were.
+    picks: u32,
     /// Room to compute in.
     nodes: Nodes,
     values: Vec<f64>,
@@ -57,6 +59,7 @@ impl Scores {
             loads: Vec::with_capacity(n),
             background: Vec::with_capacity(n),
             by_model: ByModel::with_capacity(n),
+            picks: 0,
             nodes: Nodes::with_capacity(n),
             values: Vec::with_capacity(n),
             sorted: Vec::with_capacity(n),

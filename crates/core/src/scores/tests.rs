@@ -357,3 +357,26 @@ fn a_score_that_numbers_beyond_all_measure_would_make_is_none() {
         assert!(got.iter().flatten().all(|score| score.is_finite()), "{}: {got:?}", algorithm.name);
     }
 }
+
+#[test]
+fn a_slow_peer_that_has_long_been_idle_is_asked_anew_now_and_then() {
+    let pool = Pool::new(2);
+    let board = Board::open(&pool.words).unwrap();
+    let (mut scores, row) = (Scores::with_capacity(2), board.row(0).unwrap());
+    row.begin(1);
+    let slots = [0, 1].map(|peer| pool.slots[peer].unwrap() as usize);
+    for (slot, us) in slots.iter().zip([20_000.0, 800_000.0]) {
+        let learned = board.slot(*slot).unwrap().learned();
+        learned.hear(1000, false);
+        learned.tpot().learn(us);
+    }
+    row.enter(slots[0], InFlight::one(100));
+    let mut taken_for_the_best = |now| {
+        let picks = (0..64).map(|_| known(&pool, &mut scores, now)[1].work.unwrap().pace);
+        picks.filter(|pace| *pace == 1.0).count()
+    };
+    assert_eq!(taken_for_the_best(11_000), 0, "what it taught is not old");
+    assert_eq!(taken_for_the_best(11_001), 2);
+    row.enter(slots[1], InFlight::one(100));
+    assert_eq!(taken_for_the_best(60_000), 0, "it is not idle: it will teach");
+}

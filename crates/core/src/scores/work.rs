@@ -10,6 +10,10 @@ use crate::picker::Standing;
 const GAPS: f64 = 20.0;
 const SILENCE_MS: f64 = 1000.0;
 
+/// One of so many picks takes a peer that has long been idle for as fast as the best, whatever it taught. One that was slow
+/// when it started would else stay without requests, and so be taken to be slow, as long as the others are not full.
+const ASKED_ANEW: u32 = 32;
+
 impl Scores {
     /// Adds up what is in flight at each peer and reads how fast it is, at `now` (ms). A peer that has taught nothing yet
     /// is taken to be as fast as the fastest, so that it gets requests to teach by; what it gets is bounded by what it
@@ -17,8 +21,14 @@ impl Scores {
     pub(super) fn follow_work(&mut self, board: &Board, slots: &[Option<u32>], now: u64) {
         board.all_in_flight(slots, &mut self.in_flight);
         let learned = |slot: &Option<u32>| Some(board.slot((*slot)? as usize)?.learned());
+        self.picks = self.picks.wrapping_add(1);
+        let anew = self.picks % ASKED_ANEW == 0;
         self.speeds.clear();
-        self.speeds.extend(slots.iter().map(|slot| learned(slot).as_ref().map(speed).unwrap_or_default()));
+        self.speeds.extend(slots.iter().zip(&self.in_flight).map(|(slot, own)| {
+            let idle = anew && InFlight::from(*own).active == 0;
+            let known = learned(slot).filter(|learned| !(idle && learned.is_old(now)));
+            known.as_ref().map(speed).unwrap_or_default()
+        }));
         let best = Best::of(&self.speeds);
         let peers =
             self.known.iter_mut().zip(slots).zip(&self.background).zip(&self.in_flight).zip(&self.speeds);

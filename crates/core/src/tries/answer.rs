@@ -20,6 +20,10 @@ const LINE_ENDS: f64 = 2.0;
 /// are.
 const STREAM_LINES: u32 = 8;
 
+/// Less than any engine needs for a token of one answer, in µs. Events that come faster were held back on the way, and are an
+/// answer in one piece; one piece that comes faster was not generated.
+pub(super) const FASTEST: f64 = 50.0;
+
 /// The bytes of an answer in one piece that are not the text: names, times, counts.
 const OBJECT_BYTES: f64 = 300.0;
 
@@ -86,7 +90,11 @@ impl Answer {
 
     /// Whether it came piece by piece.
     pub fn is_stream(&self) -> bool {
-        self.came.lines >= STREAM_LINES && self.last_at > self.first_at
+        self.has_events() && self.duration() as f64 > FASTEST * self.tokens()
+    }
+
+    fn has_events(&self) -> bool {
+        self.came.lines >= STREAM_LINES
     }
 
     /// The time in µs from its first byte to its last.
@@ -102,7 +110,7 @@ impl Answer {
     /// The tokens of its text, by its bytes.
     pub fn tokens(&self) -> f64 {
         let (bytes, lines) = (self.came.bytes as f64, f64::from(self.came.lines));
-        let form = if self.is_stream() {
+        let form = if self.has_events() {
             lines * (f64::from(self.came.shortest) + LINE_ENDS - SHORTEST_TEXT)
         } else {
             OBJECT_BYTES
@@ -125,8 +133,8 @@ mod tests {
         let words = [" the", " quick", " brown", ",", " fox", " a", " jumps", " over", " it", " twice"];
         let read = |pieces: Vec<String>| {
             let mut answer = Answer::default();
-            pieces.iter().enumerate().for_each(|(i, piece)| answer.read(piece.as_bytes(), 1000 + i as u64));
-            answer.read(b"data: [DONE]\n\n", 5000);
+            pieces.iter().zip(1..).for_each(|(piece, ms)| answer.read(piece.as_bytes(), ms * 1000));
+            answer.read(b"data: [DONE]\n\n", 105_000);
             assert!(answer.is_stream());
             answer.tokens()
         };
@@ -155,6 +163,23 @@ mod tests {
         let mut by_bytes = Answer::default();
         whole.bytes().for_each(|byte| by_bytes.read(&[byte], 9));
         assert_eq!(at_once, by_bytes);
+    }
+
+    #[test]
+    fn a_stream_that_comes_at_once_has_its_tokens_and_is_none() {
+        let whole: String =
+            [" one", " two", " three", "."].iter().cycle().take(40).map(|t| event(t)).collect();
+        let (first, rest) = whole.split_at(1000);
+        let read = |last: u64| {
+            let mut answer = Answer::default();
+            answer.read(first.as_bytes(), 1000);
+            answer.read(rest.as_bytes(), last);
+            (answer.is_stream(), answer.tokens())
+        };
+        let tokens = 10.0 * (4.0 + 4.0 + 6.0 + 1.0) / 4.0;
+        assert_eq!(read(1000), (false, tokens));
+        assert_eq!(read(2500), (false, tokens));
+        assert_eq!(read(3500), (true, tokens));
     }
 
     #[test]

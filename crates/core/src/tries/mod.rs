@@ -10,6 +10,7 @@ pub use answer::{Answer, Part};
 use crate::algorithm::requests;
 use crate::board::{Board, InFlight, Row, Slot};
 use crate::failpoint::{Point, hit};
+use answer::FASTEST;
 
 /// How often the tries are looked through for prompts that must be computed by now, in µs.
 const SWEEP_US: u64 = 50_000;
@@ -75,6 +76,8 @@ struct Try {
     prefill: u32,
     /// Whether something of its answer has come.
     speaks: bool,
+    /// Whether it has a prompt, so that its answer is one that the engine generates.
+    prompted: bool,
     /// Tokens that stood before its first one when it was picked.
     tokens: f64,
     /// Requests that were there when it was picked (see [`requests`]).
@@ -100,7 +103,8 @@ impl Tries {
     }
 
     /// A request with a prompt of so many tokens goes to the peer of a slot at `now` (µs), where there are so many of
-    /// others. None if there is no room.
+    /// others; 0 tokens are those of a request for something that is not generated, which teaches nothing. None if there is
+    /// no room.
     pub fn begin(&mut self, at: Ledger, slot: u32, prompt: u32, others: f64, now: u64) -> Option<Id> {
         let index = self.place()?;
         let before = at.board.in_flight(slot as usize);
@@ -111,6 +115,9 @@ impl Tries {
         if let Some(known) = at.board.slot(slot as usize) {
             known.count_pick();
             hit(Point::PickCounted);
+            if before.active == 0 && known.learned().is_old(now / 1000) {
+                known.learned().age();
+            }
             if known.learned().pieces().get().is_some_and(|pieces| pieces < STREAMS) {
                 let late = first_token(&known, tokens).map(|us| (LATE * us) as u64);
                 computed_at = late.map_or(u64::MAX, |late| now.saturating_add(late));
@@ -123,6 +130,7 @@ impl Tries {
             slot,
             prefill: prompt,
             speaks: false,
+            prompted: prompt > 0,
             tokens,
             requests: requests(before.active as f64, others),
             picked_at: now,
@@ -147,6 +155,7 @@ impl Tries {
             slot: 0,
             prefill: 0,
             speaks: false,
+            prompted: false,
             tokens: 0.0,
             requests: 1.0,
             picked_at: 0,
@@ -189,7 +198,9 @@ impl Tries {
             match ending {
                 Ending::Completed => {
                     slot.count_completion();
-                    one.teach(&slot);
+                    if one.prompted {
+                        one.teach(&slot);
+                    }
                 }
                 Ending::Failed => slot.count_failure(),
                 Ending::Aborted => slot.count_abort(),
@@ -265,11 +276,13 @@ impl Try {
         }
     }
 
-    /// Teaches a time per token, in µs.
+    /// Teaches a time per token, in µs, if there can be such a one.
     fn teach_tpot(&self, slot: &Slot, us: f64) {
-        let learned = slot.learned();
-        learned.tpot().learn(us);
-        learned.slope().learn(us / self.requests);
+        if us > FASTEST {
+            let learned = slot.learned();
+            learned.tpot().learn(us);
+            learned.slope().learn(us / self.requests);
+        }
     }
 }
 

@@ -94,6 +94,38 @@ fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per
 }
 
 #[test]
+fn what_was_not_generated_teaches_nothing() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let page = Part { bytes: 2300, lines: 1, shortest: 2300 };
+    for (prompt, took) in [(0, 4_000), (0, 4_000_000), (100, 20_000)] {
+        let id = tries.begin(at, 0, prompt, 0.0, 1_000_000).unwrap();
+        tries.count(at, id, page, 1_000_000 + took);
+        tries.end(at, id, Ending::Completed);
+        assert_eq!(zone.slot().learned().tpot().get(), None, "{prompt} tokens, {took} µs");
+    }
+    assert_eq!(zone.slot().learned().pieces().count(), 1, "the last one could have been generated");
+}
+
+#[test]
+fn what_a_long_idle_peer_taught_counts_as_one_answer() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let learned = zone.slot().learned();
+    learned.hear(1000, false);
+    (0..100).for_each(|_| learned.tpot().learn(800_000.0));
+    let mut answer = |picked_at: u64| {
+        let id = tries.begin(at, 0, 200, 0.0, picked_at).unwrap();
+        (0..=100).for_each(|n| tries.count(at, id, tokens(1), picked_at + (n + 1) * 20_000));
+        tries.end(at, id, Ending::Completed);
+        (learned.tpot().get().unwrap() / 1000.0).round()
+    };
+    assert_eq!(answer(11_000_000), 777.0, "one of 33");
+    assert_eq!(answer(30_000_000), 398.0, "one of two");
+    assert_eq!(answer(33_000_000), 272.0, "one of three: it has not been idle for long");
+}
+
+#[test]
 fn what_has_no_room_is_not_counted() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(1));
     let at = zone.ledger();

@@ -60,7 +60,7 @@ mod tests {
             let mut answer = Answer::default();
             let shape = Shape { envelope: 200, tokens };
             answer.count(part(&asked, shape, 1, false), 1000);
-            answer.count(part(&asked, shape, 299, true), 9000);
+            answer.count(part(&asked, shape, 299, true), 900_000);
             assert!(answer.is_stream());
             // The shortest event of those with several tokens has more text than the reader takes it to have.
             let tolerance = if tokens == 1.0 { 0.02 } else { 0.1 };

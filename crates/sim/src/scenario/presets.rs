@@ -30,6 +30,7 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("random-background", include_str!("../../scenarios/random-background.toml")),
     ("reasoning", include_str!("../../scenarios/reasoning.toml")),
     ("slow-metrics", include_str!("../../scenarios/slow-metrics.toml")),
+    ("slow-start", include_str!("../../scenarios/slow-start.toml")),
     ("slowdown", include_str!("../../scenarios/slowdown.toml")),
     ("speculative", include_str!("../../scenarios/speculative.toml")),
     ("workers-16", include_str!("../../scenarios/workers-16.toml")),
