@@ -91,9 +91,9 @@ impl<'a> Learned<'a> {
         self.0[word::BYTE_AT].load(Relaxed)
     }
 
-    /// Whether nothing has come for so long that what an idle peer taught is old.
-    pub fn is_old(&self, now: u64) -> bool {
-        now.saturating_sub(self.heard_at()) > OLD_MS
+    /// Whether what the peer taught is old: of its requests none is `active`, and no byte has come for long.
+    pub fn is_old(&self, active: u64, now: u64) -> bool {
+        active == 0 && now.saturating_sub(self.heard_at()) > OLD_MS
     }
 
     /// What was learnt up to now counts as one answer from now on: it is old.

@@ -25,8 +25,8 @@ impl Scores {
         let anew = self.picks % ASKED_ANEW == 0;
         self.speeds.clear();
         self.speeds.extend(slots.iter().zip(&self.in_flight).map(|(slot, own)| {
-            let idle = anew && InFlight::from(*own).active == 0;
-            let known = learned(slot).filter(|learned| !(idle && learned.is_old(now)));
+            let old = |learned: &Learned| learned.is_old(InFlight::from(*own).active, now);
+            let known = learned(slot).filter(|learned| !(anew && old(learned)));
             known.as_ref().map(speed).unwrap_or_default()
         }));
         let best = Best::of(&self.speeds);

@@ -115,10 +115,11 @@ impl Tries {
         if let Some(known) = at.board.slot(slot as usize) {
             known.count_pick();
             hit(Point::PickCounted);
-            if before.active == 0 && known.learned().is_old(now / 1000) {
-                known.learned().age();
+            let learned = known.learned();
+            if learned.is_old(before.active, now / 1000) {
+                learned.age();
             }
-            if known.learned().pieces().get().is_some_and(|pieces| pieces < STREAMS) {
+            if learned.pieces().get().is_some_and(|pieces| pieces < STREAMS) {
                 let late = first_token(&known, tokens).map(|us| (LATE * us) as u64);
                 computed_at = late.map_or(u64::MAX, |late| now.saturating_add(late));
             }
