@@ -1,7 +1,7 @@
 //! How a node answers on a connection.
 
 use super::gateway::Protocol;
-use super::{Mood, Shared, grpc, whole};
+use super::{Mood, Shared, argument, grpc, whole};
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -49,20 +49,29 @@ fn serve_http(socket: TcpStream, shared: &Shared) -> io::Result<()> {
         let mut state = shared.lock();
         if path == state.metrics_path {
             state.seen.polls += 1;
-            let metrics = if key == state.key { state.metrics.clone() } else { whole(401, "who are you?\n") };
+            let metrics = if key == state.key { state.page() } else { whole(401, "who are you?\n") };
             drop(state);
             writer.write_all(&metrics)?;
             continue;
         }
         let mood = state.ask(&mut counted);
+        state.running += 1;
         drop(state);
-        match mood {
-            Mood::Well => answer(&path, &mut writer, shared)?,
-            Mood::Status(status) => writer.write_all(&whole(status, "so the test wants it\n"))?,
-            Mood::Close => return writer.shutdown(Shutdown::Both),
-        }
+        let answered = answer_in(mood, &path, &mut writer, shared);
+        shared.lock().running -= 1;
+        answered?;
     }
     Ok(())
+}
+
+/// Answers a request in a mood; an error where the connection is of no more use.
+fn answer_in(mood: Mood, path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()> {
+    match mood {
+        Mood::Well => answer(path, writer, shared),
+        Mood::Status(status) => writer.write_all(&whole(status, "so the test wants it\n")),
+        Mood::Close => writer.shutdown(Shutdown::Both),
+        Mood::Fails(failure) | Mood::FailsEachSecond(failure) => failure.answer(writer),
+    }
 }
 
 fn serve_gateway(protocol: Protocol, socket: TcpStream, shared: &Shared) -> io::Result<()> {
@@ -83,6 +92,9 @@ fn serve_gateway(protocol: Protocol, socket: TcpStream, shared: &Shared) -> io::
                 protocol.write(&mut writer, &request, format!("Status: {status} Said\r\n\r\n").as_bytes())?;
             }
             Mood::Close => return writer.shutdown(Shutdown::Both),
+            Mood::Fails(failure) | Mood::FailsEachSecond(failure) => {
+                return Err(io::Error::other(format!("{failure:?} is no way of gateways")));
+            }
         }
         protocol.end(&mut writer, &request)?;
         if !request.stays {
@@ -141,6 +153,10 @@ fn answer(path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()>
     }
     let [(first, _), (rest, _)] = tokens(path);
     match path.split('?').next().unwrap_or_default() {
+        "/v1/completions" => {
+            let speed = shared.lock().speed;
+            speed.answer(path, writer)
+        }
         "/tokens" => {
             writer.write_all(STREAMED)?;
             thread::sleep(first);
@@ -189,13 +205,6 @@ pub(super) type Pieces = [(Duration, &'static str); 2];
 
 /// What a path wants of `/tokens`.
 fn tokens(path: &str) -> Pieces {
-    let pause = |name| Duration::from_millis(argument(path, name));
+    let pause = |name| Duration::from_millis(argument(path, name).unwrap_or(0));
     [(pause("first"), "first\n"), (pause("rest"), "rest.\n")]
-}
-
-/// A number in the arguments of a path, 0 if it is not there.
-fn argument(path: &str, name: &str) -> u64 {
-    let arguments = path.split_once('?').map_or("", |(_, arguments)| arguments);
-    let value = arguments.split('&').find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
-    value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
