@@ -42,6 +42,8 @@ pub enum Mood {
     Fails(Failure),
     /// By failing in this way each second time.
     FailsEachSecond(Failure),
+    /// By closing the connection where none came on it for 4.5 s, as where an engine closes idle connections just then.
+    ClosesIdle,
 }
 
 /// What a node has seen.

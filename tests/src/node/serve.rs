@@ -7,7 +7,11 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a connection is idle before [`Mood::ClosesIdle`] closes it: llama.cpp's and vLLM's 5 s, but for the time that
+/// nginx may take to close it first.
+const IDLE: Duration = Duration::from_millis(4500);
 
 /// Serves each connection until the node is stopped.
 pub(super) fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -45,7 +49,9 @@ fn serve_http(socket: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(socket.try_clone()?);
     let mut writer = socket;
     let mut counted = false;
+    let mut since = Instant::now();
     while let Some((path, key)) = read_request(&mut reader)? {
+        let idle = since.elapsed();
         let mut state = shared.lock();
         if path == state.metrics_path {
             state.seen.polls += 1;
@@ -57,9 +63,11 @@ fn serve_http(socket: TcpStream, shared: &Shared) -> io::Result<()> {
         let mood = state.ask(&mut counted);
         state.running += 1;
         drop(state);
+        let mood = if mood == Mood::ClosesIdle && idle >= IDLE { Mood::Close } else { mood };
         let answered = answer_in(mood, &path, &mut writer, shared);
         shared.lock().running -= 1;
         answered?;
+        since = Instant::now();
     }
     Ok(())
 }
@@ -67,7 +75,7 @@ fn serve_http(socket: TcpStream, shared: &Shared) -> io::Result<()> {
 /// Answers a request in a mood; an error where the connection is of no more use.
 fn answer_in(mood: Mood, path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()> {
     match mood {
-        Mood::Well => answer(path, writer, shared),
+        Mood::Well | Mood::ClosesIdle => answer(path, writer, shared),
         Mood::Status(status) => writer.write_all(&whole(status, "so the test wants it\n")),
         Mood::Close => writer.shutdown(Shutdown::Both),
         Mood::Fails(failure) | Mood::FailsEachSecond(failure) => failure.answer(writer),
@@ -81,7 +89,7 @@ fn serve_gateway(protocol: Protocol, socket: TcpStream, shared: &Shared) -> io::
     while let Some(request) = protocol.read(&mut reader)? {
         let mood = shared.lock().ask(&mut counted);
         match mood {
-            Mood::Well => {
+            Mood::Well | Mood::ClosesIdle => {
                 protocol.write(&mut writer, &request, b"Content-Type: text/event-stream\r\n\r\n")?;
                 for (pause, piece) in tokens(&request.uri) {
                     thread::sleep(pause);
