@@ -46,7 +46,7 @@ fn shares(nginx: &Nginx, nodes: &[Node], requests: usize, clients: usize) -> Vec
 fn equal_engines_have_equal_shares() {
     let cases = ["off", "interval=500ms timeout=5s"].map(|metrics| [1, 4].map(|clients| (metrics, clients)));
     let share = |(metrics, clients): (&str, usize)| {
-        let nodes = nodes(10, Speed { first: 5, gap: 2, tokens: 4 });
+        let nodes = nodes(10, Speed { first: 8, gap: 4, tokens: 6 });
         let nginx = before(&nodes, metrics);
         let shares = shares(&nginx, &nodes, 500, clients);
         println!("metrics {metrics}, {clients} clients: {shares:?}");

@@ -160,7 +160,7 @@ A request costs nginx the instructions of this table, from the first byte of the
 ratio compares them with nginx's own `least_conn`, without the module, in the same run. One client sends one small POST after
 the other, all connections are kept, and metrics are off. An answer is either whole, in 0.3 KB with its length, or streamed, in
 50 events that nginx reads one by one. The last column is what the project set out to reach; a ratio above it is not reached
-yet. The engines' answers take nginx no time here, so that no server has more in flight than another.
+yet. `scripts/bench-requests.sh` prints the table in half a minute.
 
 | answer | servers | method | instructions of a request | ratio | set out to reach |
 | --- | ---: | --- | ---: | ---: | ---: |
