@@ -404,8 +404,8 @@ fn a_slow_peer_that_has_long_been_idle_is_asked_anew_now_and_then() {
         let picks = (0..64).map(|_| known(&pool, &mut scores, now)[1].work.unwrap().pace);
         picks.filter(|pace| *pace == 1.0).count()
     };
-    assert_eq!(taken_for_the_best(11_000), 0, "what it taught is not old");
-    assert_eq!(taken_for_the_best(11_001), 2);
+    assert_eq!(taken_for_the_best(3_000), 0, "what it taught is not old");
+    assert_eq!(taken_for_the_best(3_001), 2);
     row.enter(slots[1], InFlight::one(100));
     assert_eq!(taken_for_the_best(60_000), 0, "it is not idle: it will teach");
 }
