@@ -46,6 +46,8 @@ pub(crate) struct Scheduler {
     /// When which target is due; entries that do not agree with `engines` are out of date.
     due: BinaryHeap<Reverse<(Instant, u64)>>,
     generations: u64,
+    /// When the scheduler began: times are counted from here.
+    began: Instant,
     /// Whether the lease is held; if not, nothing is polled and nothing is told.
     held: bool,
     renewal: Instant,
@@ -81,6 +83,7 @@ impl Scheduler {
             under_way: HashSet::new(),
             due: BinaryHeap::new(),
             generations: 0,
+            began: Instant::now(),
             held: false,
             renewal: Instant::now(),
             collect: None,
@@ -213,7 +216,8 @@ impl Scheduler {
             }
             polled.learn(&done.outcome, done.when.took);
             let sink = &self.shared.sink;
-            let outcome = polled.believe(done.outcome, |target| caught(|| sink.own(target)).unwrap_or(0));
+            let at = done.when.ended.saturating_duration_since(self.began).as_millis() as u64;
+            let outcome = polled.believe(done.outcome, at, |target| caught(|| sink.own(target)).unwrap_or(0));
             self.tell(key, &outcome, done.when);
         }
         if let Some(polled) = self.engines.get(&key) {
@@ -245,15 +249,17 @@ impl Polled {
         Job { key, generation: self.generation, client, lane: self.lane, within, at: Instant::now() }
     }
 
-    /// What a poll gave, unless its numbers are not to be believed. (The engine answers: it is polled as often as before.)
+    /// What a poll gave that ended at `at` (ms), unless its numbers are not to be believed. (The engine answers: it is polled as
+    /// often as before.)
     fn believe(
         &mut self,
         outcome: Result<Reading, Fault>,
+        at: u64,
         own: impl FnOnce(&Target) -> u64,
     ) -> Result<Reading, Fault> {
         let reading = outcome?;
         // Who reports by model says nothing of requests.
-        let frozen = !reading.load.is_unknown() && self.watch.is_frozen(&reading.load, own(&self.target));
+        let frozen = !reading.load.is_unknown() && self.watch.is_frozen(&reading.load, own(&self.target), at);
         if frozen { Err(Fault::Frozen) } else { Ok(reading) }
     }
 
