@@ -5,14 +5,17 @@
 //! for `engine=`, the detection and the reading follow from that.
 
 mod custom;
+mod dynamo;
 mod llamacpp;
 mod lmdeploy;
 mod lookup;
 mod mindie;
 mod nim;
+mod ray;
 mod scrape;
 mod sglang;
 mod tally;
+mod tei;
 mod tgi;
 mod triton;
 mod trtllm;
@@ -24,6 +27,7 @@ pub use lookup::Lookup;
 pub use scrape::{Choice, Progress, Reading, Scrape};
 
 use crate::load::Signal;
+use crate::model;
 use std::fmt;
 
 /// The engines that are known. The number of a row goes into the board and is carried over a reload: new engines go
@@ -40,6 +44,9 @@ pub const ALL: &[&Engine] = &[
     &nim::NIM,
     &custom::CUSTOM,
     &xinference::XINFERENCE,
+    &ray::RAY,
+    &dynamo::DYNAMO,
+    &tei::TEI,
 ];
 
 /// Where engines report, each path once, the most common first: where to look for one that is not known yet.
@@ -74,6 +81,10 @@ pub struct Engine {
     /// Whether it reports in JSON, how busy it is with each model, and nothing else. Its list of models is whole, while
     /// what the labels of series name may be one name of several.
     pub by_model: bool,
+    /// Whether what it reports as running has the waiting ones in it, which are then subtracted.
+    pub running_has_waiting: bool,
+    /// The labels that name the model of a series, the best first.
+    pub model_labels: &'static [&'static str],
 }
 
 impl Engine {
@@ -89,6 +100,8 @@ impl Engine {
             cache: Source::max(&[]),
             awake: Source::mean(&[]),
             by_model: false,
+            running_has_waiting: false,
+            model_labels: model::LABELS,
         }
     }
 
@@ -161,6 +174,14 @@ impl Part {
         Part::Signal(Signal::Cache),
         Part::Awake,
     ];
+
+    /// The signal that it is, None for whether the engine is awake.
+    fn signal(self) -> Option<Signal> {
+        match self {
+            Part::Signal(signal) => Some(signal),
+            Part::Awake => None,
+        }
+    }
 }
 
 /// Where a signal comes from.
@@ -232,6 +253,10 @@ pub enum Scale {
     RatioOrPerCent,
 }
 
+/// The largest use of a cache that is read as a ratio: some engines count blocks that are about to be freed, and report
+/// slightly more than 1.
+const FULLEST: f64 = 1.5;
+
 impl Scale {
     /// The value in the unit of its signal.
     pub fn apply(self, value: f64) -> f64 {
@@ -240,6 +265,16 @@ impl Scale {
             Scale::RatioOrPerCent if value > 1.0 => value / 100.0,
             Scale::RatioOrPerCent => value,
         }
+    }
+
+    /// The use of a cache as a ratio: a value that can be no ratio is in per cent, whatever the unit was taken for. None if the
+    /// value is too large for that as well.
+    pub fn ratio(self, value: f64) -> Option<f64> {
+        let ratio = match (self.apply(value), self) {
+            (ratio, Scale::Times(_)) if ratio > FULLEST => ratio / 100.0,
+            (ratio, _) => ratio,
+        };
+        (ratio <= FULLEST).then_some(ratio)
     }
 }
 

@@ -45,9 +45,11 @@ pub struct Reading {
     pub load: Load,
     /// The models that it serves, None if it says nothing of them.
     pub models: Option<Models>,
-    /// Why a signal is unknown although its series are there ([`Fault::NotANumber`], [`Fault::Malformed`],
-    /// [`Fault::Cut`]), to be counted; the first such reason if there are several.
+    /// Why a signal is unknown although its series are there ([`Fault::NotANumber`], [`Fault::NotARatio`],
+    /// [`Fault::Malformed`], [`Fault::Cut`]), to be counted; the first such reason if there are several.
     pub flaw: Option<Fault>,
+    /// The signal that the flaw is of; None without a flaw, and where it is of whether the engine is awake.
+    pub flawed: Option<Signal>,
 }
 
 /// The reader of one body: chunks are fed to it until it has enough or the body ends.
@@ -72,8 +74,8 @@ pub struct Scrape {
 enum Form {
     /// Not known: there was nothing but blanks.
     Unknown,
-    /// Lines.
-    Text,
+    /// Lines. `other` is what the page is if no series that is wanted is in it, by its first byte.
+    Text { other: Option<Fault> },
     /// A JSON object, so far. It can only be read whole.
     Json(Vec<u8>),
 }
@@ -117,8 +119,8 @@ impl Scrape {
     /// Reads the next piece of the body.
     ///
     /// # Errors
-    /// [`Fault::LineTooLong`], [`Fault::Binary`], [`Fault::TooLarge`] and [`Fault::NoSeries`] (lines of an engine that
-    /// reports in JSON); the rest of the body is of no use then.
+    /// [`Fault::LineTooLong`], [`Fault::Binary`], [`Fault::TooLarge`]; of an engine that reports in JSON [`Fault::NoSeries`],
+    /// [`Fault::Html`] and [`Fault::Json`] for what is no such report. The rest of the body is of no use then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Progress, Fault> {
         if matches!(self.form, Form::Unknown) {
             self.form = self.form_of(chunk)?;
@@ -130,7 +132,7 @@ impl Scrape {
             let mut lines = std::mem::take(&mut self.lines);
             let flow = lines.feed(chunk, |line| self.line(line));
             self.lines = lines;
-            self.enough = flow?.is_break();
+            self.enough = flow.map_err(|fault| self.other_than(fault))?.is_break();
         }
         Ok(if self.enough { Progress::Enough } else { Progress::More })
     }
@@ -139,38 +141,71 @@ impl Scrape {
     fn form_of(&self, chunk: &[u8]) -> Result<Form, Fault> {
         let by_model = self.lookup.engine().map(|engine| engine.by_model);
         // JSON's blanks: one that only ASCII knows (a form feed) would be no JSON where it comes in the same piece.
-        match chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
+        // (A byte-order mark, which some servers send before HTML, counts as blank.)
+        match chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf)) {
             None => Ok(Form::Unknown),
             Some(b'{') if by_model != Some(false) => Ok(Form::Json(Vec::new())),
-            Some(_) if by_model == Some(true) => Err(Fault::NoSeries),
-            Some(_) => Ok(Form::Text),
+            Some(first) if by_model == Some(true) => Err(other_page(*first).unwrap_or(Fault::NoSeries)),
+            Some(first) => Ok(Form::Text { other: other_page(*first) }),
         }
     }
 
-    /// What the body said, once it has ended or enough of it was read.
+    /// What the body said that is known to be whole, as HTTP's framing says: its last line may lack a line end.
     ///
     /// # Errors
-    /// Why nothing is known: [`Fault::Empty`], [`Fault::Cut`], [`Fault::NoSeries`], or the flaw of a series.
+    /// As of [`Scrape::finish`], but for [`Fault::Cut`].
+    pub fn finish_whole(mut self) -> Result<Reading, Fault> {
+        if !self.enough {
+            let last = self.lines.last();
+            self.enough = self.line(&last).is_break();
+        }
+        self.finish()
+    }
+
+    /// What the body said, once it has ended or enough of it was read, where nothing but its own lines shows whether it is
+    /// whole.
+    ///
+    /// # Errors
+    /// Why nothing is known: [`Fault::Empty`], [`Fault::Cut`], [`Fault::NoSeries`], [`Fault::Html`], [`Fault::Json`], or the
+    /// flaw of a series.
     pub fn finish(self) -> Result<Reading, Fault> {
         if let Form::Json(body) = self.form {
             let models = Some(xinference::read(&body)?);
-            return Ok(Reading { engine: &XINFERENCE, load: Load::default(), models, flaw: None });
+            return Ok(Reading {
+                engine: &XINFERENCE,
+                load: Load::default(),
+                models,
+                flaw: None,
+                flawed: None,
+            });
         }
         let cut = !self.enough && self.lines.dangling();
         if let Some(engine) = self.engine() {
             let (load, flaw) = self.load(engine, cut);
+            let (flaw, part) = flaw.unzip();
             if !load.is_unknown() {
-                return Ok(Reading { engine, load, models: self.models(engine, cut), flaw });
+                let flawed = part.and_then(Part::signal);
+                return Ok(Reading { engine, load, models: self.models(engine, cut), flaw, flawed });
             }
             if let Some(flaw) = flaw {
                 return Err(flaw);
             }
         }
-        Err(match (cut, self.started) {
+        Err(self.other_than(match (cut, self.started) {
             (true, _) => Fault::Cut,
             (false, true) => Fault::NoSeries,
             (false, false) => Fault::Empty,
-        })
+        }))
+    }
+
+    /// The fault of a body that gave no series: where the body is of another kind, that it is.
+    fn other_than(&self, fault: Fault) -> Fault {
+        match (fault, &self.form) {
+            (Fault::Cut | Fault::NoSeries | Fault::LineTooLong, Form::Text { other }) => {
+                other.unwrap_or(fault)
+            }
+            _ => fault,
+        }
     }
 
     fn line(&mut self, text: &[u8]) -> ControlFlow<()> {
@@ -248,14 +283,18 @@ impl Scrape {
 
     /// What the engine reports, and the first reason for which a part that is there is not known. With `cut`, the
     /// body stopped within a line: the family of the line before may have gone on.
-    fn load(&self, engine: &'static Engine, cut: bool) -> (Load, Option<Fault>) {
+    fn load(&self, engine: &'static Engine, cut: bool) -> (Load, Option<(Fault, Part)>) {
         let (mut load, mut flaw) = (Load::default(), None);
         for part in Part::ALL {
             match (self.value(engine, part, cut), part) {
                 (Ok(value), Part::Signal(signal)) => load.set(signal, value),
                 (Ok(value), Part::Awake) => load.closed = value.is_some_and(|awake| awake < 1.0),
-                (Err(fault), _) => flaw = flaw.or(Some(fault)),
+                (Err(fault), _) => flaw = flaw.or(Some((fault, part))),
             }
+        }
+        if engine.running_has_waiting {
+            let waiting = load.waiting.unwrap_or(0.0);
+            load.running = load.running.map(|all| (all - waiting).max(0.0));
         }
         (load, flaw)
     }
@@ -287,6 +326,15 @@ impl Scrape {
             }
         }
         reason.map_or(Ok(None), Err)
+    }
+}
+
+/// What a page is that begins with this byte, if it is no page of series: no line of the format begins so.
+fn other_page(first: u8) -> Option<Fault> {
+    match first {
+        b'<' => Some(Fault::Html),
+        b'{' | b'[' | b'"' => Some(Fault::Json),
+        _ => None,
     }
 }
 

@@ -1,11 +1,11 @@
 //! The series of one family, on their way to one number.
 
-use super::Aggregate;
 use super::lookup::Wanted;
-use crate::exposition::Sample;
+use super::{Aggregate, Part};
+use crate::exposition::{Label, Sample};
 use crate::fault::Fault;
-use crate::load::known;
-use crate::model::{self, Models};
+use crate::load::{Signal, known};
+use crate::model::Models;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -42,7 +42,7 @@ impl Tally {
             return;
         };
         let (mut key, mut whole, mut selected) = (0u64, true, 0);
-        let mut named = None;
+        let mut named: Option<(usize, Label)> = None;
         // An empty label is as good as none.
         for label in sample.labels.filter(|label| !label.escaped.is_empty()) {
             let is = |name: &str| label.name == name.as_bytes();
@@ -55,7 +55,9 @@ impl Tally {
             if wanted.copies.iter().any(|name| is(name)) {
                 continue;
             }
-            named = named.or((label.name == model::LABEL.as_bytes()).then_some(label));
+            if let Some(rank) = wanted.model_labels.iter().position(|name| is(name)) {
+                named = named.filter(|(best, _)| *best <= rank).or(Some((rank, label)));
+            }
             whole &= !wanted.split.is_some_and(is);
             // A sum, so that the order of labels does not matter.
             key = key.wrapping_add(hash(label.name, label.escaped));
@@ -63,7 +65,7 @@ impl Tally {
         if selected < wanted.select.iter().filter(|(_, value)| !value.is_empty()).count() {
             return;
         }
-        if let Some(label) = named {
+        if let Some((_, label)) = named {
             let known = self.models.list.iter().any(|model| label.is(&model.name));
             (!known).then(|| self.models.add(&label.value(), None));
         }
@@ -85,7 +87,8 @@ impl Tally {
     /// The number that the series come to, None if none counts.
     ///
     /// # Errors
-    /// [`Fault::Malformed`] and [`Fault::NotANumber`] if a series that counts has no value that can be used.
+    /// [`Fault::Malformed`], [`Fault::NotANumber`] and [`Fault::NotARatio`] if a series that counts has no value that can be
+    /// used.
     pub fn total(&self, wanted: &Wanted) -> Result<Option<f64>, Fault> {
         if self.malformed {
             return Err(Fault::Malformed);
@@ -103,8 +106,12 @@ impl Tally {
             }
             Aggregate::Last => last.value,
         };
-        let total = total.and_then(|total| known(wanted.scale.apply(total)));
-        total.map(Some).ok_or(Fault::NotANumber)
+        let total = total.and_then(known).ok_or(Fault::NotANumber)?;
+        let scaled = match wanted.part {
+            Part::Signal(Signal::Cache) => wanted.scale.ratio(total).ok_or(Fault::NotARatio)?,
+            _ => wanted.scale.apply(total),
+        };
+        known(scaled).map(Some).ok_or(Fault::NotANumber)
     }
 }
 
