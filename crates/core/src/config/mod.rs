@@ -11,7 +11,7 @@ mod recording;
 mod signal;
 mod value;
 
-pub use auth::{Auth, AuthScheme, SECRET_LIMIT, Secret};
+pub use auth::{Auth, AuthScheme, Exposure, SECRET_LIMIT, Secret};
 pub use block::Block;
 pub use error::Error;
 pub use limit::Limit;
