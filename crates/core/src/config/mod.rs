@@ -8,6 +8,7 @@ mod limit;
 mod metrics;
 mod models;
 mod recording;
+mod server;
 mod signal;
 mod value;
 
@@ -18,6 +19,7 @@ pub use limit::Limit;
 pub use metrics::{Metrics, Scheme, Verify};
 pub use models::{Models, Unlisted};
 pub use recording::Recording;
+pub use server::{Place, Server, Url};
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
 use crate::picker::Pick;
