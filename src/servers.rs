@@ -21,7 +21,8 @@ pub unsafe fn of(upstream: *const ngx_http_upstream_srv_conf_t) -> Vec<(String, 
         let text = |string| String::from_utf8_lossy(peers::bytes(string)).into_owned();
         let addresses = |server: &ngx_http_upstream_server_t| {
             let addresses: &[ngx_addr_t] = slice(server.addrs, server.naddrs);
-            addresses.iter().map(|address| text(&address.name)).collect()
+            // nginx puts one without a name where a name is resolved later.
+            addresses.iter().map(|address| text(&address.name)).filter(|name| !name.is_empty()).collect()
         };
         servers.iter().map(|server| (text(&server.name), addresses(server))).collect()
     }

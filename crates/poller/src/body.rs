@@ -16,9 +16,9 @@ const DRAIN_LIMIT: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Body {
     call: Option<Call<RecvBody>>,
-    /// Bytes that were decoded so far.
+    /// Bytes that were read so far, framing included: a body of tiny chunks with long extensions must end too.
     length: usize,
-    /// Bytes that were decoded when the result was known.
+    /// Bytes that were read when the result was known.
     needed: Option<usize>,
 }
 
@@ -40,11 +40,11 @@ impl Body {
     pub fn decode(&mut self, input: &[u8], decoded: &mut [u8]) -> Result<Part, Fault> {
         let Some(call) = &mut self.call else { return Ok(Part { from: 0, length: 0 }) };
         let (from, length) = call.read(input, decoded).map_err(|_| Fault::Protocol)?;
-        self.length += length;
+        self.length += from;
         Ok(Part { from, length })
     }
 
-    /// Whether more was decoded than a page may have.
+    /// Whether more was read than a page may have.
     pub fn is_too_large(&self) -> bool {
         self.length > BODY_LIMIT
     }

@@ -1,7 +1,9 @@
 //! One engine's client: a connection, and one poll after the other over it.
 
-use crate::exchange::{Buffers, Ended, Exchange, Miss};
+use crate::buffers::Buffers;
+use crate::exchange::{Ended, Exchange};
 use crate::failure::{Failure, of_io};
+use crate::head::Miss;
 use crate::place::{self, Place};
 use crate::stream::{Registry, Stream};
 use crate::target::{Scheme, Target};

@@ -1,16 +1,19 @@
 //! One request and its answer over a connection that never waits.
 
 use crate::body::{Body, Part};
+use crate::buffers::Buffers;
 use crate::failure;
+use crate::head::{Head, Miss, interim, loggable, miss};
+use crate::outgoing::Outgoing;
 use crate::stream::Stream;
 use memchr::memmem;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::time::{Duration, Instant};
-use tblb_core::engine::{Reading, Scrape};
+use tblb_core::engine::{Progress, Reading, Scrape};
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
-use ureq_proto::client::state::{Prepare, RecvResponse};
-use ureq_proto::client::{Call, RecvResponseResult, SendRequestResult};
+use ureq_proto::client::state::RecvResponse;
+use ureq_proto::client::{Call, RecvResponseResult};
 use ureq_proto::http::{HeaderMap, Request, StatusCode, header};
 
 /// The largest header of an answer; engines send some hundred bytes.
@@ -19,65 +22,11 @@ const HEADER_LIMIT: usize = 32 * 1024;
 /// A header is looked at each time that it grows while it is as short as this. What is no HTTP shows it by then.
 const GLANCE: usize = 1024;
 
-/// The largest request, with credentials of some kB.
-const REQUEST_LIMIT: usize = 8 * 1024;
+/// How much of a body may be kept that cannot be decoded yet, such as the beginning of a chunk's size: twice what is read at once.
+const UNUSED_LIMIT: usize = 128 * 1024;
 
 /// How long the rest of a body is waited for. What is there already takes less than a millisecond.
 const DRAIN_TIME: Duration = Duration::from_millis(20);
-
-/// The longest part of a redirect's target that is kept to be logged.
-const LOCATION_LIMIT: usize = 200;
-
-/// What the poller has at hand for all exchanges.
-#[derive(Debug)]
-pub(crate) struct Buffers {
-    /// What is read at once. A page of vLLM's with its header fits, so most polls take one read.
-    pub input: Vec<u8>,
-    /// What of a body is decoded at once.
-    pub decoded: Vec<u8>,
-}
-
-impl Buffers {
-    /// # Errors
-    /// There is no memory for them: a worker whose memory is limited is not to end for it.
-    pub fn new() -> io::Result<Buffers> {
-        Ok(Buffers { input: zeroes(64 * 1024)?, decoded: zeroes(16 * 1024)? })
-    }
-}
-
-fn zeroes(length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(length).map_err(io::Error::other)?;
-    bytes.resize(length, 0);
-    Ok(bytes)
-}
-
-/// What the header of an answer says.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Head {
-    pub status: Option<u16>,
-    /// Where a redirect leads, fit to be logged.
-    pub location: Option<String>,
-}
-
-/// Why there is no reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Miss {
-    pub fault: Fault,
-    /// The engine serves, but nothing that can be read is at this place.
-    pub elsewhere: bool,
-}
-
-impl Miss {
-    /// A body without a series, such as the JSON that trtllm-serve has at `/metrics`, says that metrics are elsewhere.
-    fn of(fault: Fault) -> Miss {
-        let elsewhere = matches!(
-            fault,
-            Fault::Empty | Fault::NoSeries | Fault::Cut | Fault::LineTooLong | Fault::Html | Fault::Json
-        );
-        Miss { fault, elsewhere }
-    }
-}
 
 /// How an exchange ended.
 #[derive(Debug)]
@@ -93,6 +42,8 @@ pub(crate) struct Exchange {
     phase: Phase,
     /// What was read and not used yet.
     unused: Vec<u8>,
+    /// Bytes of interim answers.
+    skipped: usize,
     pub head: Head,
     /// Takes the body, until there is a result.
     scrape: Option<Scrape>,
@@ -114,13 +65,6 @@ enum Phase {
     Over(bool),
 }
 
-#[derive(Debug)]
-struct Outgoing {
-    request: Vec<u8>,
-    sent: usize,
-    call: Call<RecvResponse>,
-}
-
 /// What came of a step.
 enum Step {
     /// The next one can be made.
@@ -140,8 +84,8 @@ impl Exchange {
     ) -> Option<Exchange> {
         let outgoing = Outgoing::new(request)?;
         let phase = if connected { Phase::Sending(outgoing) } else { Phase::Connecting(outgoing) };
-        let (unused, head) = (Vec::new(), Head::default());
-        Some(Exchange { phase, unused, head, scrape: Some(scrape), result: None, deadline })
+        let (unused, skipped, head) = (Vec::new(), 0, Head::default());
+        Some(Exchange { phase, unused, skipped, head, scrape: Some(scrape), result: None, deadline })
     }
 
     /// Goes on as far as the connection allows; gives the end, or None where the socket has to be waited for.
@@ -185,7 +129,10 @@ impl Exchange {
                     false => Ok(Step::Wait(Phase::Connecting(outgoing))),
                 }
             }
-            Phase::Sending(outgoing) => outgoing.send(stream),
+            Phase::Sending(mut outgoing) => match outgoing.send(stream)? {
+                true => Ok(Step::Next(Phase::Header(outgoing.sent(), 0))),
+                false => Ok(Step::Wait(Phase::Sending(outgoing))),
+            },
             Phase::Header(call, next) => self.header(call, next, stream, buffers),
             Phase::Body(body) => self.body(body, stream, buffers),
             Phase::Over(keep) => Ok(Step::Next(Phase::Over(keep))),
@@ -199,7 +146,7 @@ impl Exchange {
         stream: &mut Stream,
         buffers: &mut Buffers,
     ) -> Result<Step, Fault> {
-        let Some(read) = read(stream, &mut buffers.input)? else {
+        let Some(read) = self.read(stream, &mut buffers.input)? else {
             return Ok(Step::Wait(Phase::Header(call, next)));
         };
         if read.is_empty() {
@@ -208,6 +155,10 @@ impl Exchange {
         self.unused.extend_from_slice(read);
         while let Some(length) = interim(&self.unused) {
             self.unused.drain(..length);
+            self.skipped += length;
+        }
+        if self.skipped > HEADER_LIMIT {
+            return Err(Fault::HeaderTooLarge);
         }
         let ended =
             memmem::find(&self.unused, b"\n\r\n").or_else(|| memmem::find(&self.unused, b"\n\n")).is_some();
@@ -256,11 +207,8 @@ impl Exchange {
     }
 
     fn body(&mut self, mut body: Body, stream: &mut Stream, buffers: &mut Buffers) -> Result<Step, Fault> {
-        if !self.unused.is_empty() {
-            let unused = std::mem::take(&mut self.unused);
-            let used = self.take(&mut body, &unused, &mut buffers.decoded)?;
-            self.unused.extend_from_slice(unused.get(used..).unwrap_or_default());
-        }
+        let first = std::mem::take(&mut self.unused);
+        self.absorb(&mut body, &first, &mut buffers.decoded)?;
         loop {
             if let Some(keep) = body.is_over(self.result.is_some()) {
                 if let Some(scrape) = self.scrape.take() {
@@ -268,28 +216,29 @@ impl Exchange {
                 }
                 return Ok(Step::Next(Phase::Over(keep && self.unused.is_empty())));
             }
-            let Some(read) = read(stream, &mut buffers.input).or_else(|fault| self.broken(fault))? else {
-                return Ok(Step::Wait(Phase::Body(body)));
-            };
+            let read = self.read(stream, &mut buffers.input);
+            // A body that breaks off is one that ended early.
+            let read = read.map_err(|fault| if fault == Fault::Closed { Fault::Cut } else { fault });
+            let Some(read) = read? else { return Ok(Step::Wait(Phase::Body(body))) };
             if read.is_empty() {
                 self.closed(&body);
                 return Ok(Step::Next(Phase::Over(false)));
             }
-            if self.unused.is_empty() {
-                let used = self.take(&mut body, read, &mut buffers.decoded)?;
-                self.unused.extend_from_slice(read.get(used..).unwrap_or_default());
-            } else {
-                let mut unused = std::mem::take(&mut self.unused);
-                unused.extend_from_slice(read);
-                let used = self.take(&mut body, &unused, &mut buffers.decoded)?;
-                self.unused.extend_from_slice(unused.get(used..).unwrap_or_default());
-            }
+            self.absorb(&mut body, read, &mut buffers.decoded)?;
         }
     }
 
-    /// A body that breaks off is one that ended early.
-    fn broken<T>(&self, fault: Fault) -> Result<T, Fault> {
-        Err(if fault == Fault::Closed { Fault::Cut } else { fault })
+    /// Takes in what was read of a body; what cannot be decoded yet is kept.
+    fn absorb(&mut self, body: &mut Body, input: &[u8], decoded: &mut [u8]) -> Result<(), Fault> {
+        let joined = (!self.unused.is_empty()).then(|| [&self.unused, input].concat());
+        let input = joined.as_deref().unwrap_or(input);
+        let used = self.take(body, input, decoded)?;
+        let rest = input.get(used..).unwrap_or_default();
+        if rest.len() > UNUSED_LIMIT {
+            return Err(Fault::Protocol);
+        }
+        self.unused = rest.to_vec();
+        Ok(())
     }
 
     /// The other side has closed the connection within a body, or at its end.
@@ -321,7 +270,6 @@ impl Exchange {
     fn feed(&mut self, body: &Body, piece: &[u8]) {
         hit(Point::PollRead);
         let Some(scrape) = &mut self.scrape else { return };
-        use tblb_core::engine::Progress;
         match scrape.feed(piece) {
             Ok(Progress::More) if !body.is_too_large() => return,
             Ok(Progress::More) => self.result = Some(Err(Miss::of(Fault::TooLarge))),
@@ -333,117 +281,22 @@ impl Exchange {
         }
         self.drain();
     }
-}
 
-impl Outgoing {
-    fn new(request: &Request<()>) -> Option<Outgoing> {
-        let mut call = Call::<Prepare>::new(request.clone()).ok()?.proceed();
-        let mut bytes = vec![0; REQUEST_LIMIT];
-        let length = call.write(&mut bytes).ok()?;
-        bytes.truncate(length);
-        match call.proceed().ok()?? {
-            SendRequestResult::RecvResponse(call) => Some(Outgoing { request: bytes, sent: 0, call }),
-            _ => None,
+    /// What there is to read, empty at the end; None if the socket has to be waited for.
+    ///
+    /// # Errors
+    /// Why nothing can be read; and the deadline, which an engine that sends without end would never let come.
+    fn read<'a>(&self, stream: &mut Stream, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, Fault> {
+        if self.deadline <= Instant::now() {
+            return Err(Fault::Timeout);
         }
-    }
-
-    fn send(mut self, stream: &mut Stream) -> Result<Step, Fault> {
-        while let Some(rest @ [_, ..]) = self.request.get(self.sent..) {
-            match stream.write(rest) {
-                Ok(sent) => self.sent += sent,
+        loop {
+            match stream.read(buffer) {
+                Ok(length) => return Ok(Some(buffer.get(..length).unwrap_or_default())),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return Ok(Step::Wait(Phase::Sending(self)));
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(error) => return Err(failure::of_io(&error)),
             }
         }
-        flush(stream)?;
-        Ok(Step::Next(Phase::Header(self.call, 0)))
-    }
-}
-
-/// Hands on what TLS has kept back; what the socket does not take now goes with the next read.
-fn flush(stream: &mut Stream) -> Result<(), Fault> {
-    match stream.flush() {
-        Err(error) if error.kind() != ErrorKind::WouldBlock => Err(failure::of_io(&error)),
-        _ => Ok(()),
-    }
-}
-
-/// What there is to read, empty at the end; None if the socket has to be waited for.
-fn read<'a>(stream: &mut Stream, buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>, Fault> {
-    loop {
-        match stream.read(buffer) {
-            Ok(length) => return Ok(Some(buffer.get(..length).unwrap_or_default())),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
-            Err(error) => return Err(of_read(&error)),
-        }
-    }
-}
-
-fn of_read(error: &io::Error) -> Fault {
-    failure::of_io(error)
-}
-
-/// The length of an interim answer (100, 103, …) that these bytes begin with, if they hold one in full: the answer itself
-/// follows. 101 would be an answer, to a question that is not asked.
-fn interim(bytes: &[u8]) -> Option<usize> {
-    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', _, b' ', b'1', tens, ones, ..] = bytes else {
-        return None;
-    };
-    if (*tens, *ones) == (b'0', b'1') {
-        return None;
-    }
-    let crlf = memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4);
-    crlf.into_iter().chain(memmem::find(bytes, b"\n\n").map(|at| at + 2)).min()
-}
-
-/// What a header says that has no reading to follow.
-fn miss(status: StatusCode, headers: &HeaderMap) -> Option<Miss> {
-    let miss = |fault| Some(Miss { fault, elsewhere: false });
-    match status {
-        StatusCode::OK if headers.get(header::CONTENT_ENCODING).is_some_and(|by| by != "identity") => {
-            miss(Fault::Encoded)
-        }
-        StatusCode::OK => None,
-        StatusCode::NOT_FOUND => Some(Miss { fault: Fault::Status, elsewhere: true }),
-        status if status.is_redirection() => miss(Fault::Redirect),
-        _ => miss(Fault::Status),
-    }
-}
-
-/// Where a redirect leads, as far as a log may have it: without a query, which may hold secrets, and without what is no plain
-/// text.
-fn loggable(location: &[u8]) -> String {
-    let text = location.iter().take_while(|byte| !matches!(byte, b'?' | b'#')).take(LOCATION_LIMIT);
-    text.map(|byte| if byte.is_ascii_graphic() { char::from(*byte) } else { '.' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interim_answers_are_known_by_their_status() {
-        let hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
-        assert_eq!(interim(hints), Some(hints.len()));
-        assert_eq!(interim(b"HTTP/1.1 100 Continue\n\nHTTP/1.1 200 OK\r\n\r\n"), Some(23));
-        for other in [
-            &b"HTTP/1.1 200 OK\r\n\r\n"[..],
-            b"HTTP/1.1 101 A\r\n\r\n",
-            b"HTTP/1.1 103 Early\r\n",
-            b"HTTP/1.1 1",
-        ] {
-            assert_eq!(interim(other), None);
-        }
-    }
-
-    #[test]
-    fn redirects_are_logged_without_secrets_and_control_characters() {
-        assert_eq!(loggable(b"http://a/b/?token=c"), "http://a/b/");
-        assert_eq!(loggable(b"/a\x1b[31m\xff b#c"), "/a.[31m..b");
-        assert_eq!(loggable(&[b'x'; 999]).len(), LOCATION_LIMIT);
     }
 }

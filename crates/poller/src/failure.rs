@@ -1,6 +1,6 @@
 //! What an error of a library means as a fault, and what is known of a poll that failed.
 
-use crate::exchange::Head;
+use crate::head::Head;
 use rustix::io::Errno;
 use rustls::CertificateError;
 use std::error::Error;

@@ -6,10 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod buffers;
 mod client;
 mod credentials;
 mod exchange;
 mod failure;
+mod head;
+mod jobs;
+mod outgoing;
 mod place;
 mod poller;
 mod reactor;

@@ -1,7 +1,8 @@
 //! The poller as its owner sees it.
 
 use crate::failure::Failure;
-use crate::reactor::{self, Results, STACK};
+use crate::jobs::Results;
+use crate::reactor::{self, STACK};
 use crate::schedule::Scheduler;
 use crate::state::State;
 use crate::stop::Stop;

@@ -3,15 +3,15 @@
 //! Each has its part of the engines, and waits for all of their connections at once. So an engine that hangs holds up
 //! nobody, from the first poll on and however many hang: it only keeps its own connection until its deadline.
 
+use crate::buffers::Buffers;
 use crate::client::{Client, Outcome};
-use crate::exchange::Buffers;
 use crate::failure::Failure;
+use crate::jobs::{Asked, Done, Input, Inputs, Job, Results};
 use crate::poller::{Over, When};
 use crate::stop::{Event, Stop};
 use crate::stream::Registry;
-use crate::target::Target;
 use crate::tls::Configs;
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, unbounded};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use std::cmp::Reverse;
@@ -33,104 +33,6 @@ const EVENTS: usize = 256;
 /// The numbers under which the thread's own events appear; all others are keys of targets.
 const JOBS: u64 = u64::MAX;
 const STOP: u64 = u64::MAX - 1;
-
-/// What a thread is to do.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// To poll an engine.
-    Poll(Asked),
-    /// To close the connection to an engine that is no target any more.
-    Forget(u64),
-    /// To close all connections.
-    ForgetAll,
-}
-
-/// A poll to do.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    /// Whose it is. There is no other poll of the same key under way.
-    pub key: u64,
-    /// Tells apart targets that had the same key one after the other.
-    pub generation: u64,
-    pub target: Arc<Target>,
-    /// What it may take.
-    pub within: Duration,
-    /// When it was handed over.
-    pub at: Instant,
-}
-
-/// A poll that was done.
-#[derive(Debug)]
-pub(crate) struct Done {
-    pub key: u64,
-    pub generation: u64,
-    pub outcome: Outcome,
-    pub when: When,
-}
-
-/// Where the scheduler hands jobs over.
-#[derive(Debug)]
-pub(crate) struct Inputs(Vec<Input>);
-
-#[derive(Debug)]
-struct Input {
-    jobs: Sender<Job>,
-    event: Arc<Event>,
-    /// Jobs were handed over of which the thread does not know yet.
-    pending: bool,
-}
-
-impl Inputs {
-    /// Hands over what concerns the engine of that key. Nothing is done before [`Inputs::flush`].
-    pub fn send(&mut self, key: u64, job: Job) {
-        let count = self.0.len() as u64;
-        if let Some(input) = self.0.get_mut((key % count.max(1)) as usize) {
-            input.send(job);
-        }
-    }
-
-    /// Has all connections closed that are idle, and the others when their polls are done.
-    pub fn forget_all(&mut self) {
-        self.0.iter_mut().for_each(|input| input.send(Job::ForgetAll));
-    }
-
-    /// Wakes the threads that have something new to do.
-    pub fn flush(&mut self) {
-        for input in self.0.iter_mut().filter(|input| input.pending) {
-            input.pending = false;
-            input.event.set();
-        }
-    }
-}
-
-impl Input {
-    /// The job is lost if the thread is gone, which is so only when all ends.
-    fn send(&mut self, job: Job) {
-        self.pending |= self.jobs.send(job).is_ok();
-    }
-}
-
-/// Where threads put what they did.
-#[derive(Debug, Clone)]
-pub(crate) struct Results {
-    pub done: Sender<Done>,
-    /// Wakes who collects the results.
-    pub wake: Sender<()>,
-}
-
-/// Results are collected this long after jobs were handed over. A thread does not wake anybody for a result until
-/// then: a wake-up for each of a thousand polls a second costs more than the polls.
-pub(crate) const COLLECT: Duration = Duration::from_millis(10);
-
-impl Results {
-    fn put(&self, done: Done, asked_at: Instant) {
-        let _ = self.done.send(done);
-        if asked_at.elapsed() >= COLLECT {
-            // It may be full: then somebody is about to look already.
-            let _ = self.wake.try_send(());
-        }
-    }
-}
 
 /// Starts up to `count` threads, and gives their inputs and the threads that could be started.
 ///
@@ -154,7 +56,7 @@ pub(crate) fn start(
             Err(_) => break,
         }
     }
-    Ok((Inputs(inputs), threads))
+    Ok((Inputs::new(inputs), threads))
 }
 
 fn start_one(
@@ -187,7 +89,7 @@ fn start_one(
         drop(over);
     };
     let thread = Builder::new().name(format!("tblb-poll-{index}")).stack_size(STACK).spawn(work)?;
-    Ok((Input { jobs, event, pending: false }, thread))
+    Ok((Input::new(jobs, event), thread))
 }
 
 /// What one thread has.

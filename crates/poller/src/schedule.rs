@@ -1,8 +1,9 @@
 //! When which engine is polled.
 
 use crate::failure::Failure;
+use crate::jobs::{Asked, COLLECT, Done, Inputs, Job};
 use crate::poller::{Shared, When};
-use crate::reactor::{Asked, COLLECT, Done, Inputs, Job, caught};
+use crate::reactor::caught;
 use crate::state::{State, Told};
 use crate::target::Target;
 use crossbeam_channel::Receiver;

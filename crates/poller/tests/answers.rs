@@ -377,6 +377,26 @@ fn interim_answers_are_skipped() {
     assert_eq!(outcome(&Server::closing("HTTP/1.1 101 Switching Protocols\r\n\r\n")), Err(Fault::Status));
 }
 
+/// Engines that send without end what must be skipped.
+#[test]
+fn floods_of_framing_end() {
+    let flood = |first: &'static str, piece: String| {
+        Server::start(move |mut stream| {
+            request(&mut stream)?;
+            stream.write_all(first.as_bytes())?;
+            loop {
+                stream.write_all(piece.as_bytes())?;
+            }
+        })
+    };
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(500);
+    assert_eq!(outcome(&flood("", interim)), Err(Fault::HeaderTooLarge));
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let tiny = "1;a=b\r\n\n\r\n".repeat(1000);
+    assert_eq!(outcome(&flood(chunked, tiny)), Err(Fault::TooLarge));
+    assert!(matches!(outcome(&flood(chunked, "0".repeat(10_000))), Err(Fault::Protocol | Fault::Cut)));
+}
+
 #[test]
 fn pages_of_other_kinds_are_called_what_they_are() {
     assert_eq!(outcome(&Server::answering(ok("<!doctype html><html>a chat page</html>"))), Err(Fault::Html));

@@ -6,6 +6,7 @@
 
 mod custom;
 mod dynamo;
+mod form;
 mod llamacpp;
 mod lmdeploy;
 mod lookup;

@@ -1,6 +1,7 @@
 //! Reads one metrics body, as it comes.
 
 use super::custom::CUSTOM;
+use super::form::{Form, keep};
 use super::lookup::{Lookup, Wanted};
 use super::tally::Tally;
 use super::xinference::{self, XINFERENCE};
@@ -9,7 +10,6 @@ use crate::exposition::{Line, Lines};
 use crate::fault::Fault;
 use crate::load::{Load, Signal};
 use crate::model::Models;
-use memchr::memchr;
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -69,17 +69,6 @@ pub struct Scrape {
     form: Form,
 }
 
-/// In which form a body is.
-#[derive(Debug)]
-enum Form {
-    /// Not known: there was nothing but blanks.
-    Unknown,
-    /// Lines. `other` is what the page is if no series that is wanted is in it, by its first byte.
-    Text { other: Option<Fault> },
-    /// A JSON object, so far. It can only be read whole.
-    Json(Vec<u8>),
-}
-
 /// A family that was seen.
 #[derive(Debug)]
 struct Found {
@@ -123,7 +112,7 @@ impl Scrape {
     /// [`Fault::Html`] and [`Fault::Json`] for what is no such report. The rest of the body is of no use then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Progress, Fault> {
         if matches!(self.form, Form::Unknown) {
-            self.form = self.form_of(chunk)?;
+            self.form = Form::of(chunk, self.lookup.engine())?;
         }
         if let Form::Json(body) = &mut self.form {
             return keep(body, chunk).map(|()| Progress::More);
@@ -135,19 +124,6 @@ impl Scrape {
             self.enough = flow.map_err(|fault| self.other_than(fault))?.is_break();
         }
         Ok(if self.enough { Progress::Enough } else { Progress::More })
-    }
-
-    /// In which form a body is that begins so, after blanks if any.
-    fn form_of(&self, chunk: &[u8]) -> Result<Form, Fault> {
-        let by_model = self.lookup.engine().map(|engine| engine.by_model);
-        // JSON's blanks: one that only ASCII knows (a form feed) would be no JSON where it comes in the same piece.
-        // (A byte-order mark, which some servers send before HTML, counts as blank.)
-        match chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0xef | 0xbb | 0xbf)) {
-            None => Ok(Form::Unknown),
-            Some(b'{') if by_model != Some(false) => Ok(Form::Json(Vec::new())),
-            Some(first) if by_model == Some(true) => Err(other_page(*first).unwrap_or(Fault::NoSeries)),
-            Some(first) => Ok(Form::Text { other: other_page(*first) }),
-        }
     }
 
     /// What the body said that is known to be whole, as HTTP's framing says: its last line may lack a line end.
@@ -327,27 +303,6 @@ impl Scrape {
         }
         reason.map_or(Ok(None), Err)
     }
-}
-
-/// What a page is that begins with this byte, if it is no page of series: no line of the format begins so.
-fn other_page(first: u8) -> Option<Fault> {
-    match first {
-        b'<' => Some(Fault::Html),
-        b'{' | b'[' | b'"' => Some(Fault::Json),
-        _ => None,
-    }
-}
-
-/// Keeps more of a JSON body.
-fn keep(body: &mut Vec<u8>, chunk: &[u8]) -> Result<(), Fault> {
-    if memchr(0, chunk).is_some() {
-        return Err(Fault::Binary);
-    }
-    if body.len() + chunk.len() > xinference::LIMIT {
-        return Err(Fault::TooLarge);
-    }
-    body.extend_from_slice(chunk);
-    Ok(())
 }
 
 /// The tally of the family at a place.

@@ -187,7 +187,8 @@ mod tests {
         for pieces in [&["\n\u{c}{}\n"][..], &["\n\u{c}", "{}\n"], &["\n", "\u{c}{}\n"]] {
             assert_eq!(read(pieces), Err(Fault::NoSeries), "{pieces:?}");
         }
-        let (blanks, body) = (" \t\r\n", list(""));
+        // A byte-order mark counts as blank.
+        let (blanks, body) = ("\u{feff} \t\r\n", list(""));
         assert!(read(&[blanks, &body]).is_ok());
         assert_eq!(read(&[blanks, &body]), read(&[&format!("{blanks}{body}")]));
     }
