@@ -30,6 +30,8 @@ pub(crate) struct Client {
     lookup: Arc<Lookup>,
     /// The engine that answered the last time.
     remembered: Option<&'static Engine>,
+    /// It reported the use of its cache in per cent in a page before this one, without a failure in between.
+    per_cent: bool,
     /// None before the first poll, and when the connection was closed.
     stream: Option<Stream>,
     /// None between polls.
@@ -61,6 +63,7 @@ impl Client {
             here: 0,
             lookup: Arc::clone(&settings.lookup),
             remembered: None,
+            per_cent: false,
             stream: None,
             poll: None,
         }
@@ -125,6 +128,7 @@ impl Client {
             Ok(reading) => {
                 self.here = place;
                 self.remembered = Some(reading.engine);
+                self.per_cent = reading.per_cent;
                 return Some(Ok(reading));
             }
             Err(miss) => miss,
@@ -137,10 +141,10 @@ impl Client {
                 poll.turn += 1;
                 poll.first = poll.first.or(Some(failure));
                 if poll.turn >= self.places.len() {
-                    return poll.first.map(Err);
+                    return poll.first.map(|first| self.failed(first));
                 }
             }
-            _ => return Some(Err(failure)),
+            _ => return Some(self.failed(failure)),
         }
         match self.exchange(self.place(poll.turn), poll.deadline, registry) {
             Ok((exchange, reused)) => {
@@ -160,7 +164,7 @@ impl Client {
     ) -> Result<(Exchange, bool), Fault> {
         let reused = self.stream.is_some();
         let request = &self.places.get(place).ok_or(Fault::Local)?.request;
-        let scrape = Scrape::of(Arc::clone(&self.lookup), self.remembered);
+        let scrape = Scrape::of(Arc::clone(&self.lookup), self.remembered).with_per_cent(self.per_cent);
         let exchange = Exchange::new(request, scrape, deadline, reused).ok_or(Fault::Local)?;
         if !reused {
             let stream = Stream::connect(self.address, self.trust.as_ref(), registry);
@@ -177,6 +181,12 @@ impl Client {
                 (0..self.places.len()).filter(|place| *place != self.here).nth(turn - 1).unwrap_or(self.here)
             }
         }
+    }
+
+    /// What a poll gave that failed. It may be another engine, or another version, that answers again.
+    fn failed(&mut self, failure: Failure) -> Outcome {
+        self.per_cent = false;
+        Err(failure)
     }
 
     fn failure(&self, place: usize, fault: Fault) -> Failure {

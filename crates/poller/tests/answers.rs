@@ -377,6 +377,29 @@ fn interim_answers_are_skipped() {
     assert_eq!(outcome(&Server::closing("HTTP/1.1 101 Switching Protocols\r\n\r\n")), Err(Fault::Status));
 }
 
+/// An engine that has reported per cent is read so when its cache is nearly empty too, also over new connections.
+#[test]
+fn per_cent_is_remembered_from_poll_to_poll() {
+    let polls = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |mut stream| {
+        for _ in 0..2 {
+            request(&mut stream)?;
+            let first = polls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+            stream.write_all(
+                ok(&format!("vllm:kv_cache_usage_perc {}\n", if first { 35.0 } else { 0.5 })).as_bytes(),
+            )?;
+        }
+        Ok(())
+    });
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    assert_eq!(recorder.wait(1, 1).outcome.unwrap().load.cache, Some(0.35));
+    for poll in 2..8 {
+        assert_eq!(recorder.wait(1, poll).outcome.unwrap().load.cache, Some(0.005));
+    }
+    poller.join();
+    assert!(server.connections() >= 3);
+}
+
 /// Engines that send without end what must be skipped.
 #[test]
 fn floods_of_framing_end() {

@@ -131,6 +131,21 @@ fn every_engine_may_report_its_cache_in_per_cent() {
     assert_eq!((reading.flaw, reading.flawed), (Some(crate::fault::Fault::NotARatio), Some(Signal::Cache)));
 }
 
+/// An engine that has shown that it reports per cent does so when its cache is nearly empty too.
+#[test]
+fn per_cent_is_remembered() {
+    let read = |before: bool, value: &str| {
+        let mut scrape = Scrape::new(Choice::Auto { remembered: None }).with_per_cent(before);
+        scrape.feed(format!("vllm:kv_cache_usage_perc {value}\n").as_bytes()).unwrap();
+        let reading = scrape.finish().unwrap();
+        (reading.load.cache, reading.per_cent)
+    };
+    assert_eq!(read(false, "35.0"), (Some(0.35), true));
+    assert_eq!(read(true, "0.8"), (Some(0.008), true));
+    assert_eq!(read(false, "0.8"), (Some(0.8), false));
+    assert_eq!(read(false, "1.6"), (Some(0.016), false), "it may be a slip");
+}
+
 /// The series of one rank that two processes report: of the same requests.
 #[test]
 fn sglang_counts_a_rank_once_whichever_processes_report_it() {

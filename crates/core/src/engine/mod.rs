@@ -13,6 +13,8 @@ mod lookup;
 mod mindie;
 mod nim;
 mod ray;
+mod reading;
+mod scale;
 mod scrape;
 mod sglang;
 mod tally;
@@ -25,7 +27,9 @@ mod xinference;
 
 pub use custom::Custom;
 pub use lookup::Lookup;
-pub use scrape::{Choice, Progress, Reading, Scrape};
+pub use reading::{Choice, Progress, Reading};
+pub use scale::Scale;
+pub use scrape::Scrape;
 
 use crate::load::Signal;
 use crate::model;
@@ -241,41 +245,6 @@ impl fmt::Display for Family {
             write!(f, "{}{name}=\"{value}\"", if number == 0 { '{' } else { ',' })?;
         }
         f.write_str(if self.select.is_empty() { "" } else { "}" })
-    }
-}
-
-/// The unit in which a family is reported.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Scale {
-    /// The value is multiplied by this, 0.01 for per cent.
-    Times(f64),
-    /// A ratio in some versions of the engine and per cent in others: a value above 1 can only be per cent. (Up to 1
-    /// per cent it is then read too high, of an engine whose cache is as good as empty.)
-    RatioOrPerCent,
-}
-
-/// The largest use of a cache that is read as a ratio: some engines count blocks that are about to be freed, and report
-/// slightly more than 1.
-const FULLEST: f64 = 1.5;
-
-impl Scale {
-    /// The value in the unit of its signal.
-    pub fn apply(self, value: f64) -> f64 {
-        match self {
-            Scale::Times(factor) => value * factor,
-            Scale::RatioOrPerCent if value > 1.0 => value / 100.0,
-            Scale::RatioOrPerCent => value,
-        }
-    }
-
-    /// The use of a cache as a ratio: a value that can be no ratio is in per cent, whatever the unit was taken for. None if the
-    /// value is too large for that as well.
-    pub fn ratio(self, value: f64) -> Option<f64> {
-        let ratio = match (self.apply(value), self) {
-            (ratio, Scale::Times(_)) if ratio > FULLEST => ratio / 100.0,
-            (ratio, _) => ratio,
-        };
-        (ratio <= FULLEST).then_some(ratio)
     }
 }
 

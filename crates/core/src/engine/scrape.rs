@@ -3,7 +3,8 @@
 use super::custom::CUSTOM;
 use super::form::{Form, keep};
 use super::lookup::{Lookup, Wanted};
-use super::tally::Tally;
+use super::reading::{Choice, Progress, Reading};
+use super::tally::{Tally, Total};
 use super::xinference::{self, XINFERENCE};
 use super::{Engine, Part};
 use crate::exposition::{Line, Lines};
@@ -14,50 +15,14 @@ use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Whose series are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// Those of whichever engine the body is of.
-    Auto {
-        /// What it was the last time. That is taken as long as the body has anything of it, so that an engine that
-        /// reports little is not taken for another one; if its names are gone, the body decides again.
-        remembered: Option<&'static Engine>,
-    },
-    /// Those of this one.
-    Named(&'static Engine),
-}
-
-/// Whether more of the body is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It is.
-    More,
-    /// Every signal has been read to the end of its family, or the body is whole. What follows is not looked at.
-    Enough,
-}
-
-/// What a body says.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// Whose body it is.
-    pub engine: &'static Engine,
-    /// What it reports; at least one signal is known, unless it reports by model.
-    pub load: Load,
-    /// The models that it serves, None if it says nothing of them.
-    pub models: Option<Models>,
-    /// Why a signal is unknown although its series are there ([`Fault::NotANumber`], [`Fault::NotARatio`],
-    /// [`Fault::Malformed`], [`Fault::Cut`]), to be counted; the first such reason if there are several.
-    pub flaw: Option<Fault>,
-    /// The signal that the flaw is of; None without a flaw, and where it is of whether the engine is awake.
-    pub flawed: Option<Signal>,
-}
-
 /// The reader of one body: chunks are fed to it until it has enough or the body ends.
 #[derive(Debug)]
 pub struct Scrape {
     lookup: Arc<Lookup>,
     /// What it was the last time.
     remembered: Option<&'static Engine>,
+    /// It is known to report the use of its cache in per cent.
+    per_cent: bool,
     lines: Lines,
     /// The families that were seen.
     found: Vec<Found>,
@@ -96,6 +61,7 @@ impl Scrape {
         Scrape {
             lookup,
             remembered,
+            per_cent: false,
             lines,
             found,
             open: None,
@@ -103,6 +69,12 @@ impl Scrape {
             enough: false,
             form: Form::Unknown,
         }
+    }
+
+    /// The same of an engine of which it is known whether it reports the use of its cache in per cent: 0.8 is then 0.8 per cent.
+    #[must_use]
+    pub fn with_per_cent(self, per_cent: bool) -> Scrape {
+        Scrape { per_cent, ..self }
     }
 
     /// Reads the next piece of the body.
@@ -147,21 +119,30 @@ impl Scrape {
     pub fn finish(self) -> Result<Reading, Fault> {
         if let Form::Json(body) = self.form {
             let models = Some(xinference::read(&body)?);
+            let load = Load::default();
             return Ok(Reading {
                 engine: &XINFERENCE,
-                load: Load::default(),
+                load,
                 models,
                 flaw: None,
+                per_cent: false,
                 flawed: None,
             });
         }
         let cut = !self.enough && self.lines.dangling();
         if let Some(engine) = self.engine() {
-            let (load, flaw) = self.load(engine, cut);
+            let (load, per_cent, flaw) = self.load(engine, cut);
             let (flaw, part) = flaw.unzip();
             if !load.is_unknown() {
                 let flawed = part.and_then(Part::signal);
-                return Ok(Reading { engine, load, models: self.models(engine, cut), flaw, flawed });
+                return Ok(Reading {
+                    engine,
+                    load,
+                    models: self.models(engine, cut),
+                    flaw,
+                    per_cent,
+                    flawed,
+                });
             }
             if let Some(flaw) = flaw {
                 return Err(flaw);
@@ -257,14 +238,17 @@ impl Scrape {
         Signal::ALL.into_iter().filter(|&signal| tells(signal)).count()
     }
 
-    /// What the engine reports, and the first reason for which a part that is there is not known. With `cut`, the
+    /// What the engine reports, whether the use of its cache is in per cent, and the first reason for which a part that is there is not known. With `cut`, the
     /// body stopped within a line: the family of the line before may have gone on.
-    fn load(&self, engine: &'static Engine, cut: bool) -> (Load, Option<(Fault, Part)>) {
-        let (mut load, mut flaw) = (Load::default(), None);
+    fn load(&self, engine: &'static Engine, cut: bool) -> (Load, bool, Option<(Fault, Part)>) {
+        let (mut load, mut per_cent, mut flaw) = (Load::default(), false, None);
         for part in Part::ALL {
-            match (self.value(engine, part, cut), part) {
-                (Ok(value), Part::Signal(signal)) => load.set(signal, value),
-                (Ok(value), Part::Awake) => load.closed = value.is_some_and(|awake| awake < 1.0),
+            match (self.total(engine, part, cut), part) {
+                (Ok(total), Part::Signal(signal)) => {
+                    load.set(signal, total.map(|total| total.value));
+                    per_cent |= total.is_some_and(|total| total.per_cent);
+                }
+                (Ok(awake), Part::Awake) => load.closed = awake.is_some_and(|awake| awake.value < 1.0),
                 (Err(fault), _) => flaw = flaw.or(Some((fault, part))),
             }
         }
@@ -272,7 +256,7 @@ impl Scrape {
             let waiting = load.waiting.unwrap_or(0.0);
             load.running = load.running.map(|all| (all - waiting).max(0.0));
         }
-        (load, flaw)
+        (load, per_cent, flaw)
     }
 
     /// The models that the series of the engine name, None if they name none. With `cut`, there may be more.
@@ -286,17 +270,17 @@ impl Scrape {
     }
 
     /// The value of a part by the first family that has one, None if it is not reported.
-    fn value(&self, engine: &'static Engine, part: Part, cut: bool) -> Result<Option<f64>, Fault> {
+    fn total(&self, engine: &'static Engine, part: Part, cut: bool) -> Result<Option<Total>, Fault> {
         let mut candidates: Vec<_> = self.found(engine, part).collect();
         candidates.sort_by_key(|(_, wanted)| wanted.rank);
         let mut reason = None;
         for (found, wanted) in candidates {
             let total = match cut && !found.closed {
                 true => Err(Fault::Cut),
-                false => found.tally.total(wanted),
+                false => found.tally.total(wanted, self.per_cent),
             };
             match total {
-                Ok(Some(value)) => return Ok(Some(value)),
+                Ok(Some(total)) => return Ok(Some(total)),
                 Ok(None) => {}
                 Err(fault) => reason = reason.or(Some(fault)),
             }

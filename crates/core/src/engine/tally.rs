@@ -34,6 +34,15 @@ struct Seen {
     value: Option<f64>,
 }
 
+/// What the series of a family come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Total {
+    /// In the unit of the signal.
+    pub value: f64,
+    /// It is the use of a cache, of an engine that reports per cent.
+    pub per_cent: bool,
+}
+
 impl Tally {
     /// Takes down one line of the family: what follows the name.
     pub fn add(&mut self, wanted: &Wanted, rest: &[u8]) {
@@ -84,12 +93,13 @@ impl Tally {
         &self.models
     }
 
-    /// The number that the series come to, None if none counts.
+    /// The number that the series come to, None if none counts. `per_cent` says that the engine is known to report the use of its
+    /// cache so.
     ///
     /// # Errors
     /// [`Fault::Malformed`], [`Fault::NotANumber`] and [`Fault::NotARatio`] if a series that counts has no value that can be
     /// used.
-    pub fn total(&self, wanted: &Wanted) -> Result<Option<f64>, Fault> {
+    pub fn total(&self, wanted: &Wanted, per_cent: bool) -> Result<Option<Total>, Fault> {
         if self.malformed {
             return Err(Fault::Malformed);
         }
@@ -107,11 +117,13 @@ impl Tally {
             Aggregate::Last => last.value,
         };
         let total = total.and_then(known).ok_or(Fault::NotANumber)?;
-        let scaled = match wanted.part {
-            Part::Signal(Signal::Cache) => wanted.scale.ratio(total).ok_or(Fault::NotARatio)?,
-            _ => wanted.scale.apply(total),
+        let is_cache = matches!(wanted.part, Part::Signal(Signal::Cache));
+        let scaled = match is_cache {
+            true => wanted.scale.ratio(total, per_cent).ok_or(Fault::NotARatio)?,
+            false => wanted.scale.apply(total),
         };
-        known(scaled).map(Some).ok_or(Fault::NotANumber)
+        let value = known(scaled).ok_or(Fault::NotANumber)?;
+        Ok(Some(Total { value, per_cent: is_cache && (per_cent || wanted.scale.is_per_cent(total)) }))
     }
 }
 
