@@ -208,6 +208,15 @@ impl<'a> Slot<'a> {
         }
     }
 
+    /// Counts a fault of a page that gave a sample all the same: something in it cannot be used. The poller calls it after it
+    /// published the sample.
+    pub fn count_flaw(&self, fault: u8) {
+        self.set(word::LAST_FAULT, u64::from(fault) + 1);
+        if usize::from(fault) < FAULTS {
+            self.add(word::FAULT_COUNTS + usize::from(fault));
+        }
+    }
+
     /// Writes beside the newest sample, then makes that the newest.
     fn write_sample(&self, sample: &Sample, models: Option<&Models>) {
         let next = self.get(word::VERSION).wrapping_add(1);
@@ -278,7 +287,7 @@ impl<'a> Slot<'a> {
         None
     }
 
-    /// The number of the fault that the last poll ended in, None if it was a good one or there was none.
+    /// The number of the fault that the last poll ended in or found, None if it was a good one or there was none.
     pub fn last_fault(&self) -> Option<u8> {
         self.get(word::LAST_FAULT).checked_sub(1).and_then(|fault| u8::try_from(fault).ok())
     }

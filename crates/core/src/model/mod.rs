@@ -15,8 +15,9 @@ pub const NAME_LIMIT: usize = 256;
 /// How many models of an engine are known. One that serves more may serve any.
 pub const CAPACITY: usize = 32;
 
-/// The label in which engines name the model of a series: vLLM, SGLang, trtllm-serve, LMDeploy, MindIE and NIM.
-pub const LABEL: &str = "model_name";
+/// The labels in which engines name the model of a series, the best first: `model_name` of vLLM, SGLang, trtllm-serve,
+/// LMDeploy, MindIE and NIM, and `model` of llama.cpp's router and Dynamo.
+pub const LABELS: &[&str] = &["model_name", "model"];
 
 /// The name of a model, in no memory of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]

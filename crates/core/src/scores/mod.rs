@@ -170,7 +170,7 @@ impl Scores {
         self.known.clear();
         self.loads.clear();
         self.background.clear();
-        self.by_model.clear();
+        self.by_model.clear(block.models.given);
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
             let known = self.judged(known_of(sample, &block.limit), &block.balance, board, *slot, at.now);

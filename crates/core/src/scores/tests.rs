@@ -192,25 +192,57 @@ fn a_peer_that_reports_by_model_scores_what_is_left_for_the_model() {
         assert_eq!((for_none, verdict), (vec![None, None, None, Some(0.25)], served), "one may serve it");
     }
     report_models(&pool, 3, "xinference", &[]);
+    // One that names no model yet may serve any, unless the user says that lists are whole.
     pool.scores(&mut scores, "s1", 201);
-    assert_eq!(ask(&mut scores, 4, "s1", "d"), (vec![None; 4], Verdict::Refused));
+    assert_eq!(ask(&mut scores, 4, "s1", "d").0.iter().filter(|score| score.is_some()).count(), 1);
+    assert_eq!(ask(&mut scores, 4, "s1", "d").1, Verdict::Served);
+    scores.forget();
+    pool.scores(&mut scores, "s1; tblb_model $x", 201);
+    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x", "d"), (vec![None; 4], Verdict::Refused));
     assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x unlisted=pass", "d").1, Verdict::Unlisted);
     // Stale lists say nothing.
-    pool.scores(&mut scores, "s1", 5000);
-    assert_eq!(ask(&mut scores, 4, "s1", "d").1, Verdict::Served);
-    assert!(ask(&mut scores, 4, "s1", "d").0.iter().all(Option::is_some));
+    pool.scores(&mut scores, "s1; tblb_model $x", 5000);
+    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x", "d").1, Verdict::Served);
+    assert!(ask(&mut scores, 4, "s1; tblb_model $x", "d").0.iter().all(Option::is_some));
+}
+
+/// Without `tblb_model` no list refuses a request, and no list of one engine draws the requests of others.
+#[test]
+fn lists_refuse_nothing_that_the_user_did_not_ask_for() {
+    let all_of = |pools: &[(&str, &[(&str, f64)])], model: &str| {
+        let pool = Pool::new(pools.len() as u64);
+        let mut scores = Scores::with_capacity(pools.len());
+        for (peer, (engine, models)) in pools.iter().enumerate() {
+            report_models(&pool, peer, engine, models);
+        }
+        pool.scores(&mut scores, "s1", 200);
+        let (chosen, verdict) = ask(&mut scores, pools.len(), "s1", model);
+        assert_ne!(verdict, Verdict::Refused);
+        chosen.iter().map(Option::is_some).collect::<Vec<_>>()
+    };
+    let (silent, base) = (("llamacpp", &[][..]), ("vllm", &[("base", 0.0)][..]));
+    let xinference = ("xinference", &[("qwen", 0.0)][..]);
+    assert_eq!(all_of(&[silent, silent, xinference], "qwen"), [true; 3]);
+    assert_eq!(all_of(&[base, base, ("vllm", &[("base", 0.0), ("lora", 0.0)])], "lora"), [true; 3]);
+    assert_eq!(all_of(&[base, base, xinference], "qwen"), [true; 3]);
+    assert_eq!(all_of(&[base, ("sglang", &[("other", 0.0)])], "base"), [true; 2]);
+    assert_eq!(all_of(&[("xinference", &[]), ("xinference", &[])], "qwen"), [true; 2]);
+    // Of engines that report all their models, those without this one stand back, but not for want of another.
+    assert_eq!(all_of(&[xinference, ("xinference", &[("other", 0.0)])], "qwen"), [true, false]);
+    assert_eq!(all_of(&[xinference, silent], "other"), [false, true]);
 }
 
 #[test]
 fn labels_of_series_tell_who_serves_a_model() {
+    const ASKED: &str = "s1; tblb_model $x";
     let pool = Pool::new(4);
     let mut scores = Scores::with_capacity(4);
     report_models(&pool, 0, "vllm", &[("a", 0.0)]);
     report_models(&pool, 1, "vllm", &[("b", 0.0), ("a", 0.0)]);
     report_models(&pool, 2, "llamacpp", &[]);
-    pool.scores(&mut scores, "s1", 200);
+    pool.scores(&mut scores, ASKED, 200);
     let chosen = |scores: &mut Scores, model: &str| {
-        ask(scores, 4, "s1", model).0.iter().map(Option::is_some).collect::<Vec<_>>()
+        ask(scores, 4, ASKED, model).0.iter().map(Option::is_some).collect::<Vec<_>>()
     };
     assert_eq!(
         chosen(&mut scores, "a"),
@@ -224,9 +256,12 @@ fn labels_of_series_tell_who_serves_a_model() {
     for peer in [2, 3] {
         report_models(&pool, peer, "vllm", &[("b", 0.0)]);
     }
+    pool.scores(&mut scores, ASKED, 200);
+    assert_eq!(ask(&mut scores, 4, ASKED, "c"), (vec![None; 4], Verdict::Refused));
+    scores.forget();
     pool.scores(&mut scores, "s1", 200);
-    assert_eq!(ask(&mut scores, 4, "s1", "c"), (vec![None; 4], Verdict::Unlisted));
-    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x", "c").1, Verdict::Refused);
+    assert_eq!(ask(&mut scores, 4, "s1", "c").1, Verdict::Served);
+    assert!(ask(&mut scores, 4, "s1", "c").0.iter().all(Option::is_some));
 }
 
 #[test]
@@ -248,7 +283,7 @@ fn a_peer_of_very_many_models_may_serve_any() {
 }
 
 #[test]
-fn models_matter_where_a_list_or_the_user_says_so() {
+fn models_matter_where_an_engine_reports_by_model_or_the_user_says_so() {
     let pool = Pool::new(2);
     let mut scores = Scores::with_capacity(2);
     let matter = |scores: &mut Scores, text: &str| {
@@ -264,7 +299,7 @@ fn models_matter_where_a_list_or_the_user_says_so() {
     }
     assert!(!matter(&mut scores, "s1"), "all serve the same");
     report_models(&pool, 1, "vllm", &[("a", 0.0), ("c", 0.0)]);
-    assert!(matter(&mut scores, "s1"));
+    assert!(!matter(&mut scores, "s1"), "labels say nothing unless they are asked to");
     assert!(!matter(&mut scores, "s1; tblb_model off"));
     report_models(&pool, 1, "llamacpp", &[]);
     assert!(!matter(&mut scores, "s1"));
