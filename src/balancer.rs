@@ -45,6 +45,9 @@ pub unsafe extern "C" fn init_upstream(
             return NGX_ERROR as ngx_int_t;
         }
         (*upstream).peer.init = Some(init_peer);
+        if let Some(conf) = upstream_of(upstream) {
+            conf.in_use = true;
+        }
     }
     NGX_OK as ngx_int_t
 }

@@ -1,7 +1,7 @@
 //! The module's configurations: one for the http block, one for each upstream block, one for each location.
 
 use crate::guard::Failed;
-use crate::{context_index, guard, log, tag};
+use crate::{context_index, guard, log, method, tag};
 use ngx::ffi::{
     ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_http_request_t,
     ngx_http_upstream_srv_conf_t, ngx_open_file_t, ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
@@ -48,6 +48,8 @@ pub struct UpstreamConf {
     pub model_variable: Option<ngx_uint_t>,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
+    /// Whether nginx initialised the block with our method, directly or by a module that wraps the method.
+    pub in_use: bool,
     /// nginx's configuration of the block.
     pub upstream: *mut ngx_http_upstream_srv_conf_t,
     /// Its name, with U+FFFD for what is no UTF-8.
@@ -78,10 +80,12 @@ pub struct LocationConf {
 impl MainConf {
     /// Checks the blocks, now that they are whole.
     pub fn check(&self, cf: *mut ngx_conf_t) -> Result<(), Failed> {
-        for (upstream, Place { file, line }) in &self.blocks {
+        for (upstream, place) in &self.blocks {
             // SAFETY: the configurations of upstream blocks live as long as that of the http block.
-            let block = unsafe { &(**upstream).block };
-            block.check().map_err(|error| {
+            let upstream = unsafe { &**upstream };
+            let checked = upstream.block.check().map_err(|error| error.to_string());
+            checked.and_then(|()| method::check(upstream, place)).map_err(|error| {
+                let Place { file, line } = place;
                 // SAFETY: nginx is parsing `cf`.
                 unsafe { log::conf_error(cf, &format!("{error} in {file}:{line}")) };
                 Failed

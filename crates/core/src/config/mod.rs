@@ -9,6 +9,7 @@ mod metrics;
 mod models;
 mod recording;
 mod signal;
+mod text;
 mod value;
 
 pub use auth::{Auth, AuthScheme, SECRET_LIMIT, Secret};
@@ -18,6 +19,7 @@ pub use limit::Limit;
 pub use metrics::{Metrics, Scheme, Verify};
 pub use models::{Models, Unlisted};
 pub use recording::Recording;
+pub use text::method_after;
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
 use crate::picker::Pick;
