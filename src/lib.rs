@@ -112,10 +112,12 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     })
 }
 
-/// In the master this has nothing to do. With `master_process off` a reload comes here and not to
+/// In the master this checks the board's room only. With `master_process off` a reload comes here and not to
 /// [`init_process`], while the old zone is still mapped.
 unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard::status(|| {
+        // SAFETY: nginx calls this when it has read the configuration of the cycle.
+        unsafe { zone::check_rows(cycle) };
         if worker::end() {
             worker::begin(cycle);
         }
