@@ -8,6 +8,7 @@
 //! | `balancer` | the method: nginx's hooks, a peer for a request |
 //! | `choice` | what happens under the lock of a list: the pick |
 //! | `peers` | nginx's lists of peers: the one place that walks them |
+//! | `address` | addresses of peers |
 //! | `request` | what is kept of a request: its tries, and how each went |
 //! | `told` | what is to be said of its tries |
 //! | `model` | the model that a request asks for |
@@ -23,6 +24,7 @@
 //! | `failpoints` | what a test lets happen at a point, in builds for tests |
 //! | `guard` | the border: no panic crosses it |
 
+mod address;
 mod balancer;
 mod bits;
 mod body;
