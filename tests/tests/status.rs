@@ -1,7 +1,7 @@
 //! What operators see: the status in its forms, and the variables.
 
-use serde_json::Value;
-use tblb_tests::config::{Config, upstream};
+use serde_json::{Value, json};
+use tblb_tests::config::{Config, build, upstream};
 use tblb_tests::engines::{self, MetricsForm, Options};
 use tblb_tests::nginx::Nginx;
 use tblb_tests::node::{Mood, Node, page, whole};
@@ -44,10 +44,14 @@ fn json() {
     let answer = nginx.get("/json");
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     let status = nginx.status();
-    assert_eq!(keys(&status.0), ["upstreams", "version"]);
+    assert_eq!(keys(&status.0), ["nginx", "upstreams", "version"]);
+    assert_eq!(status.0["nginx"], build().version.map(|number| number.to_string()).join("."));
     assert!(status.0["version"].as_str().is_some_and(|version| version.split('.').count() == 3));
     let llm = status.upstream("llm");
-    assert_eq!(keys(llm.0), ["algorithm", "name", "peers", "poller"]);
+    assert_eq!(keys(llm.0), ["algorithm", "config", "name", "peers", "poller", "unmeasured"]);
+    let config = json!({"pick": "random", "bypass": false, "interval_ms": 50, "stale_ms": 2000});
+    assert_eq!((llm.part("config").0, llm.count("unmeasured")), (&config, 0));
+    assert_eq!(status.upstream("other").part("config").0["interval_ms"], Value::Null);
     assert_eq!(llm.text("algorithm"), "s1");
     assert_eq!(keys(llm.part("poller").0), ["heartbeat_ms", "pid", "state", "threads"]);
     assert_eq!(llm.part("poller").text("state"), "running");
@@ -69,6 +73,7 @@ fn json() {
         "failures",
         "in_flight",
         "models",
+        "models_total",
         "picks",
         "polls",
         "prefill",
@@ -169,7 +174,8 @@ fn prometheus() {
     let text = &answer.body;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').expect("a sample");
-        assert!(series.starts_with("nginx_tblb_") && series.contains("{upstream=\""), "{line}");
+        let of_upstream = series.contains("{upstream=\"") || series.starts_with("nginx_tblb_build_info{");
+        assert!(series.starts_with("nginx_tblb_") && of_upstream, "{line}");
         assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
         let name = series.split('{').next().unwrap_or_default();
         let family =
@@ -186,6 +192,17 @@ fn prometheus() {
     let picks: f64 = nodes[..2].iter().map(|node| sample(text, &of("picks_total", node))).sum();
     let firsts: f64 = nodes[..2].iter().map(|node| sample(text, &of("ttft_seconds_count", node))).sum();
     assert_eq!((picks, firsts), (20.0, 20.0));
+    let version = build().version.map(|number| number.to_string()).join(".");
+    let built =
+        format!("nginx_tblb_build_info{{version=\"{}\",nginx=\"{version}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(sample(text, &built), 1.0);
+    let configured = "nginx_tblb_config_info{upstream=\"llm\",algorithm=\"s1\",pick=\"random\",metrics=\"on\",bypass=\"off\"}";
+    assert_eq!(sample(text, configured), 1.0);
+    assert_eq!(sample(text, &of("weight", &nodes[0])), 5.0);
+    assert_eq!(
+        (sample(text, &of("down", &nodes[0])), sample(text, &of("connections", &nodes[0]))),
+        (0.0, 0.0)
+    );
     assert_eq!(sample(text, "nginx_tblb_poller_up{upstream=\"llm\"}"), 1.0);
     assert_eq!(sample(text, "nginx_tblb_poller_up{upstream=\"other\"}"), 0.0);
     let faults = of("poll_faults_total", &nodes[1]).replace('}', ",kind=\"status\"}");
