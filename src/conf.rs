@@ -46,6 +46,8 @@ pub struct UpstreamConf {
     pub record: *mut ngx_open_file_t,
     /// nginx's number of the variable of `tblb_model`, None without one.
     pub model_variable: Option<ngx_uint_t>,
+    /// Whether `$tblb_model` is used, so that the model of each request is read.
+    pub shows_model: bool,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
     /// Whether nginx initialised the block with our method, directly or by a module that wraps the method.
@@ -92,6 +94,15 @@ impl MainConf {
             })?;
         }
         Ok(())
+    }
+
+    /// Records for each upstream whether `$tblb_model` is used.
+    pub fn show_models(&self, used: bool) {
+        for upstream in &self.upstreams {
+            // SAFETY: the configurations of upstream blocks live as long as that of the http block, and are changed only
+            // while they are parsed, as they are now.
+            unsafe { (**upstream).shows_model = used };
+        }
     }
 
     /// The upstreams' configurations.

@@ -107,6 +107,8 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         let Some(main) = (unsafe { conf::main_of(cf) }) else { return Ok(()) };
         main.check(cf)?;
         if !main.upstreams.is_empty() {
+            // SAFETY: as above.
+            main.show_models(unsafe { variables::model_is_used(cf) });
             zone::add(cf, main)?;
             body::add_filter();
         }

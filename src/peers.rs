@@ -99,8 +99,8 @@ impl Locked {
 
     /// The addresses of the peers in their order.
     fn addresses(&self) -> impl Iterator<Item = NonNull<ngx_http_upstream_rr_peer_t>> + use<'_> {
-        // SAFETY: the list is locked, so that its peers stay and so does their order.
         std::iter::successors(NonNull::new(self.first()), |peer| {
+            // SAFETY: the list is locked, so that its peers stay and so does their order.
             NonNull::new(unsafe { (*peer.as_ptr()).next })
         })
     }
