@@ -217,6 +217,26 @@ fn a_method_after_tblb_is_refused() {
     assert_refused(&checked, "tblb;\ninclude", &[r#"another load balancing method after "tblb""#]);
 }
 
+/// The module: where nginx learns the number of workers too late, and so many servers are configured that the shared zone
+/// has not room for all workers, nginx warns at start.
+/// Promise 4.
+#[test]
+fn workers_without_room_are_warned_of() {
+    let servers = (0..20_000).map(|n| format!("127.0.{}.{}:9", n / 250, 1 + n % 250));
+    let config = Config::new(upstream("llm", "tblb; tblb_metrics off;", servers)).workers(30);
+    let warned = |config: &Config| {
+        let checked = config.check();
+        assert!(checked.right, "{}", checked.said);
+        let warning = "of 30 workers are not counted in flight";
+        let line = checked.said.lines().find(|line| line.contains(warning)).map(str::to_owned);
+        assert!(line.as_ref().is_none_or(|line| line.contains("[warn]")), "{line:?}");
+        line
+    };
+    assert_eq!(warned(&config), None);
+    let line = warned(&config.workers_last()).expect("a warning");
+    assert!(line.contains("place \"worker_processes\" before the http block"), "{line}");
+}
+
 /// The module: whatever a user calls a zone, the module's own has another name.
 #[test]
 fn a_zone_of_any_name_passes() {
