@@ -80,7 +80,7 @@ fn status(view: View) -> Status {
         worker.each_group(|conf, board, copied, group, backup| {
             let Some(board) = board else { return };
             let peers = peers_of(board, copied, group, backup, view);
-            let unmeasured = group.slots().iter().filter(|slot| slot.is_none()).count();
+            let unmeasured = group.peers.slots().iter().filter(|slot| slot.is_none()).count();
             match upstreams.last_mut().filter(|_| backup) {
                 Some(upstream) => {
                     upstream.peers.extend(peers);
@@ -108,7 +108,7 @@ fn peers_of<'a>(
     backup: bool,
     view: View,
 ) -> impl Iterator<Item = Peer> + use<'a> {
-    let least = group.scores.least_work(|place| copied.get(place).is_some_and(|peer| !peer.down));
+    let least = group.peers.scores().least_work(|place| copied.get(place).is_some_and(|peer| !peer.down));
     copied.iter().enumerate().map(move |(place, peer)| {
         let server = Server {
             server: peer.name.to_string(),
@@ -117,6 +117,6 @@ fn peers_of<'a>(
             down: peer.down,
             conns: peer.conns,
         };
-        Peer::of(board, group.slot(place), server, group.scores.shown(place, least), view)
+        Peer::of(board, group.peers.slot(place), server, group.peers.scores().shown(place, least), view)
     })
 }

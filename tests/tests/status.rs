@@ -69,6 +69,7 @@ fn json() {
         "conns",
         "down",
         "engine",
+        "failing",
         "failures",
         "in_flight",
         "models",

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod algorithm;
+pub mod balancer;
 pub mod board;
 pub mod config;
 pub mod engine;
@@ -10,6 +11,7 @@ pub mod failpoint;
 pub mod fault;
 pub mod frozen;
 pub mod load;
+pub mod median;
 pub mod model;
 pub mod picker;
 pub mod reason;

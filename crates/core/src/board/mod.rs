@@ -25,6 +25,7 @@
 //!
 //! header, then a record for each upstream, then the keys of the slots, the slots, and the rows.
 
+mod health;
 mod learned;
 mod lease;
 mod models;
@@ -33,6 +34,7 @@ mod row;
 mod slot;
 mod ttft;
 
+pub use health::{Condition, Health};
 pub use learned::{Average, Learned};
 pub use lease::{Holder, Lease};
 pub use models::Served;
@@ -52,7 +54,7 @@ use std::ops::Add;
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
-const MAGIC: u64 = u64::from_be_bytes(*b"tblb0006");
+const MAGIC: u64 = u64::from_be_bytes(*b"tblb0007");
 
 const HEADER: usize = 16;
 const UPSTREAM: usize = 8;
@@ -66,8 +68,8 @@ mod header {
     pub const LEASE: usize = 4; // two words
     pub const REFUSED: usize = 7;
     pub const THREADS: usize = 8;
-    pub const SLOTS_USED: usize = 9;
-    pub const ROWS_USED: usize = 10;
+    pub const ROWS_BEGUN: usize = 9;
+    pub const SLOTS_USED: usize = 10;
 }
 
 /// The key of something that has these names: the same in all processes of one build, and never 0.
@@ -182,29 +184,23 @@ impl<'a> Board<'a> {
         self.slots().take(self.slots_used())
     }
 
-    /// The row of worker number `index`, which counts as used from now on.
+    /// The row of worker number `index`.
     pub fn row(&self, index: usize) -> Option<Row<'a>> {
-        let row = self.row_at(index)?;
-        self.use_one(header::ROWS_USED, index);
-        Some(row)
-    }
-
-    fn row_at(&self, index: usize) -> Option<Row<'a>> {
         let length = self.shape.row_words();
         let at = self.shape.rows_at() + (index < self.shape.rows).then_some(index)? * length;
-        self.words.get(at..at + length).map(Row::new)
+        let begun = self.words.get(header::ROWS_BEGUN)?;
+        self.words.get(at..at + length).map(|words| Row::new(words, index, begun))
     }
 
-    /// All rows; each counts as used from now on.
+    /// All rows.
     pub fn rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
         let board = *self;
         (0..self.shape.rows).filter_map(move |i| board.row(i))
     }
 
-    /// The rows that have ever been used.
+    /// The rows in which a worker has ever begun. Other rows are not looked at.
     fn used_rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
-        let board = *self;
-        (0..self.used(header::ROWS_USED, self.shape.rows)).filter_map(move |i| board.row_at(i))
+        self.rows().take(self.used(header::ROWS_BEGUN, self.shape.rows))
     }
 
     /// The rows of workers that are there.
@@ -215,14 +211,6 @@ impl<'a> Board<'a> {
     /// How many of `all` records have ever been used, as that word of the header records.
     fn used(&self, word: usize, all: usize) -> usize {
         usize::try_from(self.words[word].load(Relaxed)).map_or(all, |used| used.min(all))
-    }
-
-    /// Records in a word of the header that the record at `index` is used.
-    fn use_one(&self, word: usize, index: usize) {
-        let used = index as u64 + 1;
-        if self.words[word].load(Relaxed) < used {
-            self.words[word].fetch_max(used, Relaxed);
-        }
     }
 
     /// How many slots have ever been used.
@@ -248,11 +236,13 @@ impl<'a> Board<'a> {
 
     /// The same for the peers of several slots, row by row; nothing for a peer that has none.
     pub fn all_in_flight(&self, slots: &[Option<u32>], sums: &mut Vec<Packed>) {
+        let mut rows = self.begun_rows();
         sums.clear();
-        sums.resize(slots.len(), Packed::default());
-        for row in self.begun_rows() {
-            row.add_to(slots, sums);
+        match rows.next() {
+            Some(first) => sums.extend(first.counts(slots).map(Packed)),
+            None => sums.resize(slots.len(), Packed::default()),
         }
+        rows.for_each(|row| row.add_to(slots, sums));
     }
 
     /// The slot of the peer `key` (not 0), claimed for `upstream` if it has none yet; None if all are taken,
@@ -265,7 +255,10 @@ impl<'a> Board<'a> {
         match found.and_then(|index| Some((index, self.slot(index)?))) {
             // Also for a slot that was found: the process that claimed it may have been killed before it recorded this.
             Some((index, slot)) => {
-                self.use_one(header::SLOTS_USED, index);
+                let used = index as u64 + 1;
+                if self.words[header::SLOTS_USED].load(Relaxed) < used {
+                    self.words[header::SLOTS_USED].fetch_max(used, Relaxed);
+                }
                 slot.belong(upstream);
             }
             None => _ = self.words[header::REFUSED].fetch_add(1, Relaxed),
@@ -295,7 +288,7 @@ impl<'a> Board<'a> {
         self.words[header::THREADS].store(n, Relaxed);
     }
 
-    /// A number that changes whenever a sample of `upstream` does; 0 for an upstream that there is not.
+    /// A number that changes whenever a sample of `upstream` does, or a peer there fails or is well again; 0 for an upstream that there is not.
     pub fn version(&self, upstream: usize) -> u64 {
         self.version_word(upstream).map_or(0, |word| word.load(Acquire))
     }
@@ -318,6 +311,12 @@ impl<'a> Board<'a> {
         let Some(slot) = self.slot(index) else { return };
         slot.publish(outcome, models, self.in_flight(index).active);
         hit(Point::SamplePublished);
+        self.touch(&slot);
+    }
+
+    /// Has every worker look anew at what a pick needs of the peers of a slot's upstream: the metrics of one have changed,
+    /// or one fails or is well again.
+    pub fn touch(&self, slot: &Slot) {
         if let Some(word) = self.version_word(slot.upstream()) {
             word.fetch_add(1, crate::sync::Ordering::Release);
         }
