@@ -8,8 +8,8 @@ use super::{Candidate, Standing};
 const NEAR_TIE: f64 = 1.5;
 
 /// Of the candidates of this standing, the one at which a request with a prompt of `prompt` tokens costs the least by weight;
-/// None if the work of any of them is not known. Idle candidates that cost [nearly](NEAR_TIE) as little as the least one take
-/// turns: by what was learnt alone, one of many equal servers would get all requests as long as there are few.
+/// None if the work of any of them is not known. Idle candidates that cost [nearly](NEAR_TIE) as little as the least one, or that
+/// are new, take turns: by what was learnt alone, one of many equal servers would get all requests as long as there are few.
 pub(super) fn least_work(candidates: &mut [Candidate], standing: Standing, prompt: f64) -> Option<usize> {
     let mut least = None;
     let mut cost_of_least = f64::INFINITY;
@@ -27,7 +27,9 @@ pub(super) fn least_work(candidates: &mut [Candidate], standing: Standing, promp
     match least.and_then(|least| candidates.get(least)) {
         Some(best) if best.conns == 0 => {
             let most = cost_of_least * NEAR_TIE;
-            least_conn_of(candidates, |c| c.cost <= most && c.conns == 0)
+            least_conn_of(candidates, |c| {
+                c.conns == 0 && (c.cost <= most || c.known.new && c.cost.is_finite())
+            })
         }
         Some(_) => least_conn_of(candidates, |c| c.cost == cost_of_least),
         None => least_conn_of(candidates, |c| c.stands(standing)),

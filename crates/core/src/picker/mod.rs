@@ -113,6 +113,9 @@ pub struct Known {
     /// Whether its answers have stopped coming.
     #[serde(default)]
     pub suspect: bool,
+    /// Whether it has given too few answers to be judged by them.
+    #[serde(default)]
+    pub new: bool,
     /// What it has to do, None where that is not known.
     pub work: Option<Work>,
 }

@@ -146,6 +146,9 @@ fn idle_peers_that_cost_nearly_as_little_take_turns() {
     };
     let idle = [costing(0, 2.0), costing(0, 0.5), costing(1, 0.6), costing(0, 9.0)];
     assert_eq!(turns(idle), [0, 1, 0, 1], "the last costs too much, and the third is not idle");
+    let mut new = idle;
+    new[3].known.new = true;
+    assert_eq!(turns(new), [0, 1, 3, 0], "one that is new takes turns whatever it costs");
     let busy = [costing(2, 2.0), costing(2, 1.9), costing(2, 1.9), costing(0, 9.0)];
     assert_eq!(turns(busy), [1, 2, 1, 2], "the least");
 }

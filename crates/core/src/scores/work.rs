@@ -14,6 +14,9 @@ const GAPS: f64 = 20.0;
 /// A silent peer's streams count for up to as many requests more each.
 const MOST_FOR_SILENCE: f64 = 3.0;
 
+/// A peer that has given fewer answers than this is new: what its first ones taught may be chance.
+const ENOUGH_ANSWERS: u64 = 8;
+
 /// One of so many picks takes a peer that has long been idle for as fast as the best, whatever it taught. One that was slow
 /// when it started would else stay without requests, and so be taken to be slow, as long as the others are not full.
 const ASKED_ANEW: u32 = 32;
@@ -95,6 +98,8 @@ impl Scores {
         let best = Best::of(speeds, &mut self.sorted);
         for ((known, slot), (speed, idle)) in self.known.iter_mut().zip(slots).zip(speeds.iter().zip(idle)) {
             known.work = slot.map(|_| if *idle { best.best() } else { best.work(speed) });
+            let slot = slot.and_then(|slot| board.slot(slot as usize));
+            known.new = slot.is_some_and(|slot| slot.totals().completions < ENOUGH_ANSWERS);
         }
         others.clear();
         others.extend(self.background.iter().map(|requests| best.others(requests.unwrap_or(0.0))));
