@@ -1,7 +1,7 @@
 //! The module's configurations: one for the http block, one for each upstream block, one for each location.
 
 use crate::guard::Failed;
-use crate::{context_index, guard, log, servers, tag};
+use crate::{context_index, guard, log, method, servers, tag};
 use ngx::ffi::{
     ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_http_request_t,
     ngx_http_upstream_srv_conf_t, ngx_open_file_t, ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
@@ -11,7 +11,7 @@ use std::ffi::c_void;
 use std::net::SocketAddr;
 use std::ptr;
 use tblb_core::board::{self, Shape};
-use tblb_core::config::{self, Block};
+use tblb_core::config::Block;
 use tblb_core::status::Format;
 use tblb_poller::Credentials;
 
@@ -51,8 +51,12 @@ pub struct UpstreamConf {
     pub record: *mut ngx_open_file_t,
     /// nginx's number of the variable of `tblb_model`, None without one.
     pub model_variable: Option<ngx_uint_t>,
+    /// Whether `$tblb_model` is used, so that the model of each request is read.
+    pub shows_model: bool,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
+    /// Whether nginx initialised the block with our method, directly or by a module that wraps the method.
+    pub in_use: bool,
     /// nginx's configuration of the block.
     pub upstream: *mut ngx_http_upstream_srv_conf_t,
     /// Its name, with U+FFFD for what is no UTF-8.
@@ -83,7 +87,7 @@ pub struct LocationConf {
 impl MainConf {
     /// Checks the blocks, now that they are whole.
     pub fn check(&self, cf: *mut ngx_conf_t) -> Result<(), Failed> {
-        let fail = |error: config::Error, Place { file, line }: &Place| {
+        let fail = |error: String, Place { file, line }: &Place| {
             // SAFETY: nginx is parsing `cf`.
             unsafe { log::conf_error(cf, &format!("{error} in {file}:{line}")) };
             Failed
@@ -91,14 +95,24 @@ impl MainConf {
         for (upstream, place) in &self.blocks {
             // SAFETY: the configurations of upstream blocks live as long as that of the http block.
             let upstream = unsafe { &**upstream };
-            upstream.block.check().map_err(|error| fail(error, place))?;
+            let checked = upstream.block.check().map_err(|error| error.to_string());
+            checked.and_then(|()| method::check(upstream, place)).map_err(|error| fail(error, place))?;
             // SAFETY: as above; a block with a `tblb`, without which the check before fails, has nginx's configuration.
             let servers = unsafe { servers::of(upstream.upstream) };
             upstream.block.check_servers(&servers).map_err(|(number, error)| {
-                fail(error, upstream.server_places.get(number).unwrap_or(place))
+                fail(error.to_string(), upstream.server_places.get(number).unwrap_or(place))
             })?;
         }
         Ok(())
+    }
+
+    /// Records for each upstream whether `$tblb_model` is used.
+    pub fn show_models(&self, used: bool) {
+        for upstream in &self.upstreams {
+            // SAFETY: the configurations of upstream blocks live as long as that of the http block, and are changed only
+            // while they are parsed, as they are now.
+            unsafe { (**upstream).shows_model = used };
+        }
     }
 
     /// The upstreams' configurations.

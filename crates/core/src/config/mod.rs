@@ -10,6 +10,7 @@ mod models;
 mod recording;
 mod server;
 mod signal;
+mod text;
 mod value;
 
 pub use auth::{Auth, AuthScheme, Exposure, SECRET_LIMIT, Secret};
@@ -20,6 +21,7 @@ pub use metrics::{Metrics, Scheme, Verify};
 pub use models::{Models, Unlisted};
 pub use recording::Recording;
 pub use server::{Place, Server, Url};
+pub use text::method_after;
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
 use crate::picker::Pick;

@@ -7,7 +7,7 @@ pub use scan::{BODY_LIMIT, Scanner};
 
 use crate::board;
 use crate::load::known;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The longest name of a model in bytes that a request may ask for; paths to models of some depth fit.
 pub const NAME_LIMIT: usize = 256;
@@ -50,6 +50,22 @@ impl Name {
     pub fn key(&self) -> u64 {
         key(self.as_bytes())
     }
+}
+
+/// A name to be shown in a variable of nginx, which may become part of a header: control characters are written as nginx
+/// writes them in logs (`\x0A`).
+pub fn shown(name: &[u8]) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for char in String::from_utf8_lossy(name).chars() {
+        match char {
+            '\0'..'\x20' | '\x7f' => {
+                // Writing to a string cannot fail.
+                let _ = write!(shown, "\\x{:02X}", u32::from(char));
+            }
+            _ => shown.push(char),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for Name {
@@ -135,6 +151,12 @@ mod tests {
         assert_eq!(of("a").unwrap().key(), key(b"a"));
         assert!(of(&"x".repeat(NAME_LIMIT)).is_some());
         assert_eq!([of(""), of(&"x".repeat(NAME_LIMIT + 1)), Name::new(b"\xff")], [None; 3]);
+    }
+
+    #[test]
+    fn a_shown_name_ends_no_line() {
+        assert_eq!(shown("a é\"\\".as_bytes()), "a é\"\\");
+        assert_eq!(shown(b"a\r\nX: \0\x1f\x7f"), "a\\x0D\\x0AX: \\x00\\x1F\\x7F");
     }
 
     #[test]
