@@ -76,7 +76,7 @@ impl Worker {
         let others = self.scores.others(picked.index);
         let id = self.tries.begin(at, self.slots[picked.index].unwrap(), prompt, others, now * 1000).unwrap();
         self.tries.read(at, id, b"data: {\"choices\":[{\"text\":\"hello\"}]}\n\n", now * 1000 + 50);
-        self.tries.count(at, id, Part { bytes: 900, ..Part::default() }, now * 1000 + 900);
+        self.tries.count(at, id, Part { events: 3, tokens: 3.0 }, now * 1000 + 900);
         self.tries.end(at, id, Ending::Completed);
     }
 }
