@@ -65,9 +65,9 @@ check: ## check format, lints, licences and documentation
 	@scripts/setup.sh lints
 	@scripts/check.sh
 
-bench: ## measure what a pick, a rescoring and reading metrics cost, and write that into docs/algorithms.md
+bench: ## measure what a request, a pick, a rescoring and reading metrics cost, and write that into docs/algorithms.md
 	@scripts/setup.sh bench
-	@scripts/bench.sh
+	@scripts/bench.sh $(NGINX)
 
 results: ## simulate all that docs/results says of the algorithms, and write it anew, in minutes
 	@scripts/setup.sh

@@ -3,7 +3,6 @@
 
 use crate::choice::{choose, same_config};
 use crate::conf::{UpstreamConf, upstream_of};
-use crate::group::Taken;
 use crate::peers::Peers;
 use crate::request::Kept;
 use crate::{guard, model, request, request_body, response, worker};
@@ -16,6 +15,7 @@ use ngx::ffi::{
 };
 use std::ffi::c_void;
 use std::ptr;
+use tblb_core::balancer::{Taken, Terms};
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::model::Name;
 use tblb_core::reason::Reason;
@@ -169,11 +169,11 @@ fn get_of(
     if peers.single() {
         return get_single(peers, conf, pc, data);
     }
-    let picked = worker::with_group(conf, peers, |group, rng| {
-        let chosen = choose(peers, conf, pc, data, group, rng);
-        group.record(conf, data.prompt, chosen.map(|(_, _, picked)| picked));
-        let (place, score, picked) = chosen?;
-        Some(group.taken(place, score, picked.reason))
+    let picked = worker::with_group(conf, peers, |group, board, rng, now| {
+        let terms = Terms { block: &conf.block, board, prompt: data.prompt, now };
+        let (taken, picked) = choose(peers, terms, pc, data, group, rng).unzip();
+        group.record(conf, data.prompt, picked.flatten());
+        taken
     });
     match picked {
         Some(Some(taken)) => {
@@ -204,12 +204,18 @@ fn get_single(
     pc: &mut ngx_peer_connection_t,
     data: &mut PeerData,
 ) -> ngx_int_t {
-    let taken = worker::with_group(conf, peers, |group, _| {
-        let asked = group.scores.ask(data.model);
-        let score = group.scores.get_for(0, &asked).and_then(|known| known.score);
-        group.taken(0, score, Reason::Single)
+    let taken = worker::with_group(conf, peers, |group, _, _, _| {
+        group.peers.ask(data.model);
+        group.peers.take(0, Reason::Single)
     });
-    let taken = taken.unwrap_or(Taken { slot: None, others: 0.0, score: None, reason: Reason::Single });
+    let taken = taken.flatten().unwrap_or(Taken {
+        place: 0,
+        slot: None,
+        others: 0.0,
+        score: None,
+        reason: Reason::Single,
+        trial: false,
+    });
     // SAFETY: the data are those of the request. nginx goes on to the backup servers, if there are any.
     let rc = unsafe { ngx_http_upstream_get_round_robin_peer(pc, (&raw mut data.round_robin).cast()) };
     if rc == NGX_OK as ngx_int_t {

@@ -2,109 +2,112 @@
 
 use crate::balancer::PeerData;
 use crate::clock;
-use crate::conf::UpstreamConf;
-use crate::group::Group;
+use crate::group::{Group, PeerAddress};
 use crate::peers::{Guard, Peers, available};
-use ngx::ffi::{ngx_http_upstream_rr_peer_t, ngx_int_t, ngx_peer_connection_t};
-use tblb_core::picker::{self, Candidate, Picked};
-use tblb_core::reason::Reason;
-use tblb_core::scores::Asked;
+use ngx::ffi::{ngx_int_t, ngx_peer_connection_t};
+use std::ptr::NonNull;
+use tblb_core::balancer::{self, Pick, Taken, Terms};
+use tblb_core::picker::{Numbers, Picked};
 
 /// A peer that may be picked, and where it stands in the list.
 #[derive(Clone, Copy)]
-pub struct Choice {
-    peer: *mut ngx_http_upstream_rr_peer_t,
+struct Found {
+    peer: PeerAddress,
     place: usize,
 }
 
 /// Under the list's lock: finds who may be picked, picks, and takes it as least_conn does. Allocates nothing and
-/// calls nothing that could panic. The place of the peer in the list, its score, and how it was picked.
+/// calls nothing that could panic. The peer as it was taken, and the pick if there was one.
 pub fn choose(
     peers: Peers,
-    conf: &UpstreamConf,
+    terms: Terms,
     pc: &mut ngx_peer_connection_t,
     data: &mut PeerData,
     group: &mut Group,
     rng: &mut fastrand::Rng,
-) -> Option<(usize, Option<f64>, Picked)> {
+) -> Option<(Taken, Option<Picked>)> {
     let now = clock::seconds();
-    let asked = group.scores.ask(data.model);
+    group.peers.ask(data.model);
     let mut locked = peers.write();
     if !same_config(peers, data) {
         return None;
     }
-    let stuck = sticky(&mut locked, pc, data, now)
-        .and_then(|found| Some((found, group.scores.get_for(found.place, &asked)?.score)));
-    if let Some((found, score)) = stuck {
+    if let Some((found, taken)) = sticky(&mut locked, pc, data, &group.peers, now) {
         take(found, pc, data, now);
-        return Some((found.place, score, Picked { index: 0, reason: Reason::LeastConn }));
+        return Some((taken, None));
     }
-    gather(&mut locked, data, group, &asked, now);
-    group.note(rng);
-    let picked = picker::pick(&conf.block, data.prompt, &mut group.candidates, rng)?;
-    for (candidate, choice) in group.candidates.iter().zip(&group.choices) {
+    offer_all(&mut locked, data, &mut group.peers, now);
+    let (group, note) = group.noting();
+    let Pick { peer, taken, picked } = group.pick(terms, rng, note)?;
+    for (peer, candidate) in group.turned() {
         // SAFETY: the list is locked since the addresses were taken.
-        let peer = unsafe { &mut *choice.peer };
+        let peer = unsafe { &mut *peer.as_ptr() };
         peer.current_weight = candidate.current_weight as ngx_int_t;
         peer.effective_weight = candidate.effective_weight as ngx_int_t;
     }
-    let choice = *group.choices.get(picked.index)?;
-    let score = group.candidates.get(picked.index).and_then(|candidate| candidate.known.score);
-    take(choice, pc, data, now);
-    Some((choice.place, score, picked))
+    take(Found { peer, place: taken.place }, pc, data, now);
+    Some((taken, Some(picked)))
 }
 
-/// Fills the group's candidates with the peers that may be picked.
-fn gather(locked: &mut Guard, data: &PeerData, group: &mut Group, asked: &Asked, now: libc::time_t) {
-    group.candidates.clear();
-    group.choices.clear();
+/// Offers the peers that may be picked.
+fn offer_all(
+    locked: &mut Guard,
+    data: &PeerData,
+    group: &mut balancer::Group<PeerAddress>,
+    now: libc::time_t,
+) {
     for (place, peer) in locked.iter().enumerate() {
-        // More peers than there is room for were added just now: the next request sees them.
-        let room = group.candidates.len() < group.candidates.capacity()
-            && group.choices.len() < group.choices.capacity();
-        if !room || tried(data, place) || !available(peer, now) {
+        if tried(data, place) || !available(peer, now) {
             continue;
         }
-        let Some(known) = group.scores.get_for(place, asked) else { continue };
-        group.candidates.push(Candidate {
+        let numbers = Numbers {
             conns: peer.conns as u64,
             weight: peer.weight as i64,
             effective_weight: peer.effective_weight as i64,
             current_weight: peer.current_weight as i64,
-            known,
-        });
-        group.choices.push(Choice { peer, place });
+        };
+        group.offer(place, numbers, NonNull::from(peer));
     }
 }
 
-/// The peer that `sticky` wants, if it may be picked.
+/// The peer that `sticky` wants, if it may be picked, serves the model and is not asleep.
 #[cfg(ngx_upstream_sid)]
 fn sticky(
     locked: &mut Guard,
     pc: &ngx_peer_connection_t,
     data: &PeerData,
+    group: &balancer::Group<PeerAddress>,
     now: libc::time_t,
-) -> Option<Choice> {
+) -> Option<(Found, Taken)> {
     // SAFETY: the hint is null or a string of the request; peers' strings stay while the list is locked.
     let hint = unsafe { crate::peers::bytes(pc.hint.as_ref()?) };
     // SAFETY: as above.
-    let wanted = |peer: &ngx_http_upstream_rr_peer_t| unsafe { crate::peers::bytes(&peer.sid) } == hint;
+    let wanted =
+        |peer: &ngx::ffi::ngx_http_upstream_rr_peer_t| unsafe { crate::peers::bytes(&peer.sid) } == hint;
     let (place, peer) = locked.iter().enumerate().find(|(_, peer)| wanted(peer))?;
     // A peer that drains (this bit of `down`) still serves the sessions that it has.
     let down = peer.down & !(ngx::ffi::NGX_HTTP_UPSTREAM_DRAINING as ngx::ffi::ngx_uint_t);
-    let undrained = ngx_http_upstream_rr_peer_t { down, ..*peer };
-    (!tried(data, place) && available(&undrained, now)).then_some(Choice { peer, place })
+    let undrained = ngx::ffi::ngx_http_upstream_rr_peer_t { down, ..*peer };
+    let may = !tried(data, place) && available(&undrained, now);
+    let taken = group.take(place, tblb_core::reason::Reason::Sticky).filter(|_| may)?;
+    Some((Found { peer: NonNull::from(peer), place }, taken))
 }
 
 #[cfg(not(ngx_upstream_sid))]
-fn sticky(_: &mut Guard, _: &ngx_peer_connection_t, _: &PeerData, _: libc::time_t) -> Option<Choice> {
+fn sticky(
+    _: &mut Guard,
+    _: &ngx_peer_connection_t,
+    _: &PeerData,
+    _: &balancer::Group<PeerAddress>,
+    _: libc::time_t,
+) -> Option<(Found, Taken)> {
     None
 }
 
 /// Takes a peer for the request; the list is locked.
-fn take(choice: Choice, pc: &mut ngx_peer_connection_t, data: &mut PeerData, now: libc::time_t) {
+fn take(found: Found, pc: &mut ngx_peer_connection_t, data: &mut PeerData, now: libc::time_t) {
     // SAFETY: the list is locked since the address was taken.
-    let peer = unsafe { &mut *choice.peer };
+    let peer = unsafe { &mut *found.peer.as_ptr() };
     if now.wrapping_sub(peer.checked) > peer.fail_timeout {
         peer.checked = now;
     }
@@ -121,8 +124,8 @@ fn take(choice: Choice, pc: &mut ngx_peer_connection_t, data: &mut PeerData, now
     {
         peer.refs = peer.refs.wrapping_add(1);
     }
-    data.round_robin.current = choice.peer;
-    let (word, bit) = tried_bit(choice.place);
+    data.round_robin.current = found.peer.as_ptr();
+    let (word, bit) = tried_bit(found.place);
     // SAFETY: round robin made room for a bit for each peer of the list.
     unsafe { *data.round_robin.tried.add(word) |= bit };
 }

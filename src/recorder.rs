@@ -43,16 +43,15 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// For a group of the upstream's primary servers or of its backup ones, with room for so many peers; None where
-    /// picks are not written down.
-    pub fn new(upstream: &UpstreamConf, backup: bool, peers: usize) -> Option<Self> {
+    /// For a group of the upstream's primary servers or of its backup ones; None where picks are not recorded.
+    pub fn new(upstream: &UpstreamConf, backup: bool) -> Option<Self> {
         let max_size = upstream.block.recording.as_ref()?.max_size;
         Some(Recorder {
             file: NonNull::new(upstream.record)?,
             max_size,
             backup,
             directives: upstream.block.of_picks(),
-            candidates: Vec::with_capacity(peers),
+            candidates: Vec::new(),
             seed: None,
             line: Vec::new(),
             writes: true,
@@ -75,10 +74,19 @@ impl Recorder {
         }
     }
 
+    /// What was picked, among the candidates that were there: places that were empty are not recorded.
+    fn without_absent(&mut self, picked: Picked) -> Picked {
+        let before = self.candidates.iter().take(picked.index);
+        let index = before.filter(|candidate| !candidate.absent).count();
+        self.candidates.retain(|candidate| !candidate.absent);
+        Picked { index, ..picked }
+    }
+
     /// Writes down what the pick came to that was noted last. What goes wrong is said in the log when it begins, and
     /// the request goes on.
     pub fn record(&mut self, upstream: &UpstreamConf, prompt: u32, picked: Option<Picked>) {
         let (Some(seed), Some(picked)) = (self.seed.take(), picked) else { return };
+        let picked = self.without_absent(picked);
         let record = Record {
             upstream: (&*upstream.name).into(),
             backup: self.backup,

@@ -1,7 +1,6 @@
 //! What is kept of a request while it is under way: the try that runs now, what is to be said of each try, and
 //! how each ended.
 
-use crate::group::Taken;
 use crate::told::{Said, Told};
 use crate::{clock, context_index, guard, peers, worker};
 use ngx::ffi::{
@@ -12,6 +11,7 @@ use ngx::ffi::{
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
+use tblb_core::balancer::Taken;
 use tblb_core::tries::{Delivery, Ending, Id};
 
 /// What is kept of a request; in its pool.
@@ -176,7 +176,7 @@ impl Kept {
             Ending::Failed
         } else if state & NGX_PEER_NEXT as ngx_uint_t != 0 {
             // A 403 or 404 that sends the request on, which nginx holds against no server either.
-            Ending::Completed
+            Ending::Refused
         } else {
             self.ending()
         });
@@ -195,6 +195,7 @@ impl Kept {
         let request = unsafe { &*self.request };
         // SAFETY: the upstream's state is in the request's pool, or null.
         let status = unsafe { request.upstream.as_ref().and_then(|upstream| upstream.state.as_ref()) };
+        let by_status = status.map_or(Ending::Completed, |state| ending_by(state.status));
         let server_error = NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
         // SAFETY: a request's connection lives as long as the request.
         let client = unsafe { &*request.connection };
@@ -208,9 +209,8 @@ impl Kept {
             Some(code) if code == NGX_ERROR as ngx_int_t => Ending::Failed,
             // The answer was a header that sends nginx elsewhere (X-Accel-Redirect).
             Some(code) if code == NGX_DECLINED as ngx_int_t => Ending::Completed,
-            _ if status.is_some_and(|state| state.status as ngx_int_t >= server_error) => Ending::Failed,
-            Some(code) if code < NGX_OK as ngx_int_t => Ending::Aborted,
-            Some(_) => Ending::Completed,
+            Some(code) if code < NGX_OK as ngx_int_t && by_status != Ending::Failed => Ending::Aborted,
+            Some(_) => by_status,
         }
     }
 
@@ -302,6 +302,15 @@ unsafe fn is_plain(upstream: &ngx_http_upstream_t) -> bool {
     let encoding = unsafe { headers.content_encoding.as_ref().map(|field| peers::bytes(&field.value)) };
     headers.status_n == NGX_HTTP_OK as ngx_uint_t
         && encoding.is_none_or(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// How an answer of that status ended that came whole. An engine that is too busy says so by 429, or by 408 when it gave up.
+fn ending_by(status: ngx_uint_t) -> Ending {
+    match status {
+        408 | 429 | 500.. => Ending::Failed,
+        400.. => Ending::Refused,
+        _ => Ending::Completed,
+    }
 }
 
 /// With `proxy_buffering on` and a Content-Length the first buffer comes at the end of the response.

@@ -82,7 +82,7 @@ fn peers_of<'a>(
     backup: bool,
     now: u64,
 ) -> impl Iterator<Item = Peer> + use<'a> {
-    let least = group.scores.least_work();
+    let least = group.peers.scores().least_work();
     copied.iter().enumerate().map(move |(place, peer)| {
         let server = Server {
             server: peer.name.to_string(),
@@ -91,6 +91,6 @@ fn peers_of<'a>(
             down: peer.down,
             conns: peer.conns,
         };
-        Peer::of(board, group.slot(place), server, group.scores.shown(place, least), now)
+        Peer::of(board, group.peers.slot(place), server, group.peers.scores().shown(place, least), now)
     })
 }

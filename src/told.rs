@@ -7,7 +7,7 @@ use once_cell::unsync::OnceCell;
 use std::cell::Cell;
 use tblb_core::reason::Reason;
 
-/// Tries beyond the first four of which something can be said; more than these are left out of the variables.
+/// Tries beyond the first of which something can be said; more than these are left out of the variables.
 const MOST_TRIES: usize = 64;
 
 /// What is to be said of a try.
@@ -27,7 +27,7 @@ pub struct Said {
 
 /// What is to be said of the tries of a request.
 pub struct Told {
-    said: [Cell<Option<Said>>; 4],
+    said: [Cell<Option<Said>>; 1],
     /// Further ones, in the request's pool, once they are needed.
     more: OnceCell<&'static [Cell<Option<Said>>; MOST_TRIES]>,
 }
@@ -35,7 +35,7 @@ pub struct Told {
 impl Told {
     /// Nothing is said yet.
     pub const fn new() -> Self {
-        Told { said: [const { Cell::new(None) }; 4], more: OnceCell::new() }
+        Told { said: [const { Cell::new(None) }; 1], more: OnceCell::new() }
     }
 
     /// The cells, those that hold something first.

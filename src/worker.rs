@@ -3,7 +3,7 @@
 //! nginx runs a worker in one thread; what is kept here is that thread's alone.
 
 use crate::conf::{self, MainConf, UpstreamConf};
-use crate::group::{Group, Taken};
+use crate::group::Group;
 use crate::peers::{self, Copied, Peers};
 use crate::polling::Polling;
 use crate::{clock, guard, zone};
@@ -14,9 +14,10 @@ use ngx::ffi::{
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr;
+use tblb_core::balancer::Taken;
 use tblb_core::board::{Board, Row};
 use tblb_core::failpoint::{Point, hit};
-use tblb_core::scores::{Scores, Verdict};
+use tblb_core::scores::Verdict;
 use tblb_core::tries::{Delivery, Ending, Id, Ledger, Tries};
 
 /// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
@@ -173,7 +174,7 @@ impl Worker {
         for (upstream, groups) in main.upstreams().zip(&mut self.groups) {
             for (list, group) in zone::lists(upstream).zip(groups) {
                 group.follow(upstream, list, Some(board), now);
-                let seen = group.slots().iter().flatten().filter_map(|slot| board.slot(*slot as usize));
+                let seen = group.peers.slots().iter().flatten().filter_map(|slot| board.slot(*slot as usize));
                 seen.for_each(|slot| slot.see(now));
             }
         }
@@ -181,7 +182,7 @@ impl Worker {
             main.upstreams().zip(&self.groups).flat_map(|(up, groups)| groups.iter().map(move |g| (up, g)))
         };
         let version = groups().map(|(_, group)| group.changes()).sum();
-        self.polling.follow(version, groups().map(|(up, group)| (up, group.copied(), group.slots())));
+        self.polling.follow(version, groups().map(|(up, group)| (up, group.copied(), group.peers.slots())));
         board.forget_gone(alive);
         board.reclaim(now, GRACE_MS);
     }
@@ -191,9 +192,10 @@ impl Worker {
         // SAFETY: the cycle lives until `end`.
         let Some(main) = (unsafe { conf::main_of_cycle(self.cycle) }) else { return };
         let mut copied = Vec::new();
+        let now = clock::now_ms();
         for (upstream, groups) in main.upstreams().zip(&mut self.groups) {
             for (index, (list, group)) in zone::lists(upstream).zip(groups).enumerate() {
-                group.refresh(upstream, list, self.board.as_ref(), Scores::refresh);
+                group.refresh(upstream, list, self.board.as_ref(), now);
                 peers::copy(list, clock::seconds(), &mut copied);
                 f(upstream, self.board.as_ref(), &copied, group, index > 0);
             }
@@ -209,27 +211,28 @@ pub fn alive(pid: u32) -> bool {
     answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
-/// Runs `f` with the group of a list of peers, brought up to date, and the worker's random numbers; None if the
-/// worker never began.
+/// Runs `f` with the group of a list of peers, brought up to date, the board, the worker's random numbers and the time in ms;
+/// None if the worker never began.
 pub fn with_group<T>(
     upstream: &UpstreamConf,
     list: Peers,
-    f: impl FnOnce(&mut Group, &mut fastrand::Rng) -> T,
+    f: impl FnOnce(&mut Group, Option<&Board>, &mut fastrand::Rng, u64) -> T,
 ) -> Option<T> {
     with(|worker| {
         let backup = zone::lists(upstream).next() != Some(list);
         let group = worker.groups.get_mut(upstream.number)?.get_mut(usize::from(backup))?;
+        let now = clock::now_us();
         if let (Some(board), Some(row)) = (worker.board, worker.row) {
-            worker.tries.sweep(Ledger { board, row }, clock::now_us());
+            worker.tries.sweep(Ledger { board, row }, now);
         }
-        group.refresh(upstream, list, worker.board.as_ref(), Scores::refresh);
-        Some(f(group, &mut worker.rng))
+        group.refresh(upstream, list, worker.board.as_ref(), now / 1000);
+        Some(f(group, worker.board.as_ref(), &mut worker.rng, now / 1000))
     })?
 }
 
 /// Whether it matters which model a request to an upstream asks for.
 pub fn models_matter(upstream: &UpstreamConf) -> bool {
-    let matter = |group: &Group| group.scores.models_matter(&upstream.block);
+    let matter = |group: &Group| group.peers.scores().models_matter(&upstream.block);
     each_group_of(upstream, |group, _| matter(group)).is_some_and(|groups| groups.contains(&true))
 }
 
@@ -237,8 +240,8 @@ pub fn models_matter(upstream: &UpstreamConf) -> bool {
 /// servers nor the backup ones have it.
 pub fn verdict(upstream: &UpstreamConf, model: u64) -> Verdict {
     let verdict = |group: &mut Group| {
-        let asked = group.scores.ask(Some(model));
-        group.scores.verdict(&asked, &upstream.block)
+        group.peers.ask(Some(model));
+        group.peers.verdict(&upstream.block)
     };
     let [primary, backup] =
         each_group_of(upstream, |group, there| if there { verdict(group) } else { Verdict::Refused })
@@ -250,12 +253,12 @@ pub fn verdict(upstream: &UpstreamConf, model: u64) -> Verdict {
 /// never began.
 fn each_group_of<T>(upstream: &UpstreamConf, mut f: impl FnMut(&mut Group, bool) -> T) -> Option<[T; 2]> {
     with(|worker| {
-        let mut lists = zone::lists(upstream);
+        let (mut lists, now) = (zone::lists(upstream), clock::now_ms());
         let groups = worker.groups.get_mut(upstream.number)?;
         Some(groups.each_mut().map(|group| {
             let list = lists.next();
             if let Some(list) = list {
-                group.refresh(upstream, list, worker.board.as_ref(), Scores::follow_metrics);
+                group.refresh_metrics(upstream, list, worker.board.as_ref(), now);
             }
             f(group, list.is_some())
         }))
@@ -276,7 +279,7 @@ pub fn prompt(upstream: &UpstreamConf, bytes: u64, is_whole: bool) -> u32 {
 
 /// A request with a prompt of so many tokens goes to the peer that was taken at `now` (µs). None if it cannot be counted.
 pub fn begin_try(taken: &Taken, prompt: u32, now: u64) -> Option<Id> {
-    with(|worker| worker.tries.begin(worker.ledger()?, taken.slot?, prompt, taken.others, now)).flatten()
+    with(|worker| worker.tries.begin(worker.ledger()?, taken, prompt, now)).flatten()
 }
 
 /// Bytes of the answer to a try come. Whether the answer began with them: with its first generated text where its form is
@@ -308,9 +311,10 @@ pub fn delivery(id: Id, picked_at: u64) -> Option<Delivery> {
 
 /// A try ends.
 pub fn end_try(id: Id, ending: Ending) {
+    let now = clock::now_us();
     with(|worker| {
         if let Some(at) = worker.ledger() {
-            worker.tries.end(at, id, ending);
+            worker.tries.end(at, id, ending, now);
         }
     });
 }

@@ -6,12 +6,14 @@ use libfuzzer_sys::arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
+use tblb_core::balancer::Taken;
 use tblb_core::board::{Board, Outcome, Shape};
 use tblb_core::config::Block;
 use tblb_core::fault::Fault;
 use tblb_core::load::Load;
 use tblb_core::model::Models;
-use tblb_core::picker::{Candidate, pick};
+use tblb_core::picker::{Candidate, Numbers, pick};
+use tblb_core::reason::Reason;
 use tblb_core::scores::{Freshness, Scores};
 use tblb_core::status::{Format, Peer, Poller, Server, Status, Upstream};
 use tblb_core::tries::{Ending, Ledger, Tries};
@@ -95,8 +97,10 @@ fn request(board: &Board, zone: &Zone, slot: u32) {
     let Some(row) = board.row(0) else { return };
     let (ledger, mut tries) = (Ledger { board: *board, row }, Tries::with_capacity(2));
     let now = zone.now;
-    for ending in [Ending::Completed, Ending::Failed, Ending::Aborted] {
-        let Some(id) = tries.begin(ledger, slot, zone.key as u32, 0.0, now) else { continue };
+    let taken =
+        Taken { place: 0, slot: Some(slot), others: 0.0, score: None, reason: Reason::Score, trial: true };
+    for ending in [Ending::Completed, Ending::Refused, Ending::Failed, Ending::Aborted] {
+        let Some(id) = tries.begin(ledger, &taken, zone.key as u32, now) else { continue };
         tries.sweep(ledger, now.saturating_add(60_000));
         tries.read(
             ledger,
@@ -104,7 +108,7 @@ fn request(board: &Board, zone: &Zone, slot: u32) {
             b"data: {\"choices\":[{\"text\":\" the quick brown fox\"}]}\n\n",
             now.saturating_add(zone.key),
         );
-        tries.end(ledger, id, ending);
+        tries.end(ledger, id, ending, now.saturating_add(zone.key));
     }
     if let Some(prompts) = board.prompts(0) {
         prompts.learn(zone.key);
@@ -146,8 +150,8 @@ fuzz_target!(|zone: Zone| {
         let asked = scores.ask(Some(zone.key));
         let _ = scores.verdict(&asked, block);
         let known = (0..slots.len()).map(|i| scores.get_for(i, &asked).unwrap_or_else(|| scores.get(i)));
-        let new =
-            |known| Candidate { conns: zone.now, weight: 1, effective_weight: 1, current_weight: 0, known };
+        let numbers = Numbers { conns: zone.now, weight: 1, effective_weight: 1, current_weight: 0 };
+        let new = |known| Candidate::new(numbers, known);
         let mut candidates: Vec<_> = known.map(new).collect();
         let picked = pick(block, zone.key as u32, &mut candidates, &mut rng).expect("there are candidates");
         assert!(picked.index < slots.len());

@@ -6,11 +6,12 @@ use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use std::sync::atomic::AtomicU64;
+use tblb_core::balancer::{Group, Taken, Terms};
 use tblb_core::board::{Board, InFlight, Outcome, Shape};
 use tblb_core::config::Block;
 use tblb_core::load::{Load, known};
-use tblb_core::picker::{Candidate, pick};
-use tblb_core::scores::{Freshness, Scores};
+use tblb_core::picker::{Numbers, Standing};
+use tblb_core::reason::Reason;
 use tblb_core::tries::{Ending, Id, Ledger, Tries};
 
 const PEERS: usize = 3;
@@ -57,11 +58,25 @@ struct Request {
 struct Worker {
     tries: Tries,
     swept_at: u64,
-    scores: Scores,
+    group: Group<usize>,
 }
 
 fn worker() -> Worker {
-    Worker { tries: Tries::with_capacity(PLACES), swept_at: 0, scores: Scores::with_capacity(PEERS) }
+    let mut group = Group::default();
+    group.follow((0..PEERS).map(|slot| Some(slot as u32)));
+    Worker { tries: Tries::with_capacity(PLACES), swept_at: 0, group }
+}
+
+/// The peer as a request is sent to it without a pick.
+fn taken(peer: usize) -> Taken {
+    Taken {
+        place: peer,
+        slot: Some(peer as u32),
+        others: 0.0,
+        score: None,
+        reason: Reason::Score,
+        trial: false,
+    }
 }
 
 /// A board with its workers, and the model of what they have in flight.
@@ -122,9 +137,10 @@ impl Zone {
         act(&mut workers[number].tries, Ledger { board, row: board.row(number).expect("a row") })
     }
 
-    fn begin(&mut self, worker: usize, peer: usize, prompt: u16, others: f64, now: u64) {
+    fn begin(&mut self, worker: usize, taken: &Taken, prompt: u16, now: u64) {
+        let peer = taken.place;
         let late = self.late(peer, prompt, now);
-        let id = self.with(worker, |tries, at| tries.begin(at, peer as u32, u32::from(prompt), others, now));
+        let id = self.with(worker, |tries, at| tries.begin(at, taken, u32::from(prompt), now));
         let room = self.requests.iter().filter(|request| request.worker == worker).count() < PLACES;
         assert_eq!(id.is_some(), room);
         if let Some(id) = id {
@@ -152,15 +168,15 @@ impl Zone {
         self.with(worker, |tries, at| tries.read(at, id, text.as_bytes(), now));
     }
 
-    fn end(&mut self, of: usize, how: u8) {
+    fn end(&mut self, of: usize, how: u8, now: u64) {
         if of >= self.requests.len() {
             return;
         }
         let request = self.requests.remove(of);
-        let how = [Ending::Completed, Ending::Failed, Ending::Aborted][usize::from(how % 3)];
+        let how = [Ending::Completed, Ending::Refused, Ending::Failed, Ending::Aborted][usize::from(how % 4)];
         // A second end says nothing, though another may have its place by then.
         for _ in 0..2 {
-            self.with(request.worker, |tries, at| tries.end(at, request.id, how));
+            self.with(request.worker, |tries, at| tries.end(at, request.id, how, now));
         }
     }
 
@@ -207,26 +223,26 @@ impl Zone {
     }
 
     fn pick(&mut self, block: &Block, worker: usize, prompt: u16, eligible: [bool; PEERS], now: u64) {
-        let slots = [Some(0), Some(1), Some(2)];
         let Zone { words, workers, .. } = &mut *self;
-        let (board, scores) = (Board::open(words).expect("a board"), &mut workers[worker].scores);
-        scores.forget();
-        scores.refresh(block, &board, 0, &slots, Freshness { now: now / 1000, stale: 2000 });
-        let peers: Vec<_> = (0..PEERS).filter(|peer| eligible[*peer]).collect();
-        let new = |peer: &usize| {
-            let conns = board.in_flight(*peer).active;
-            Candidate { conns, weight: 1, effective_weight: 1, current_weight: 0, known: scores.get(*peer) }
-        };
-        let mut candidates: Vec<_> = peers.iter().map(new).collect();
-        let before = candidates.clone();
-        let picked = pick(block, u32::from(prompt), &mut candidates, &mut fastrand::Rng::with_seed(now));
-        assert_eq!(picked.is_some(), !peers.is_empty(), "there is a pick unless nobody is left");
+        let (board, group) = (Board::open(words).expect("a board"), &mut workers[worker].group);
+        group.forget();
+        group.refresh(block, &board, 0, now / 1000);
+        group.ask(None);
+        for peer in (0..PEERS).filter(|peer| eligible[*peer]) {
+            let conns = board.in_flight(peer).active;
+            group.offer(peer, Numbers { conns, weight: 1, effective_weight: 1, current_weight: 0 }, peer);
+        }
+        let standing = |group: &Group<usize>, peer: usize| group.scores().get(peer).standing;
+        let best = (0..PEERS).filter(|peer| eligible[*peer]).map(|peer| standing(group, peer)).min();
+        let terms = Terms { block, board: Some(&board), prompt: u32::from(prompt), now: now / 1000 };
+        let picked = group.pick(terms, &mut fastrand::Rng::with_seed(now), |_, _| ());
+        assert_eq!(picked.is_some(), best.is_some(), "there is a pick unless nobody is left");
         let Some(picked) = picked else { return };
-        let standing = |candidate: &Candidate| candidate.known.standing;
-        let best = before.iter().map(standing).min();
-        assert!(block.bypass || before.get(picked.index).map(standing) == best);
-        let others = scores.others(peers[picked.index]);
-        self.begin(worker, peers[picked.index], prompt, others, now);
+        assert!(eligible[picked.peer]);
+        // Where another request tries a peer that failed, the next best is taken.
+        let beaten = best.is_some_and(|best| standing(group, picked.peer) > best.max(Standing::Failing));
+        assert!(block.bypass || !beaten);
+        self.begin(worker, &picked.taken, prompt, now);
     }
 }
 
@@ -240,9 +256,11 @@ fuzz_target!(|steps: Vec<Step>| {
     for step in steps {
         let (peer, of) = (|peer: u8| usize::from(peer) % PEERS, |of: u8| usize::from(of) % (2 * PLACES));
         match step {
-            Step::Begin { worker, peer: at, prompt } => zone.begin(worker.into(), peer(at), prompt, 0.0, now),
+            Step::Begin { worker, peer: at, prompt } => {
+                zone.begin(worker.into(), &taken(peer(at)), prompt, now)
+            }
             Step::Byte { of: one, lines } => zone.byte(of(one), lines % 16, now),
-            Step::End { of: one, how } => zone.end(of(one), how),
+            Step::End { of: one, how } => zone.end(of(one), how, now),
             Step::Poll { peer: at, answer, closed } => zone.poll(peer(at), answer, closed, now),
             Step::Pick { block, worker, prompt, eligible } => {
                 zone.pick(&BLOCKS[usize::from(block) % BLOCKS.len()], worker.into(), prompt, eligible, now);
@@ -258,7 +276,7 @@ fuzz_target!(|steps: Vec<Step>| {
         // Requests of the workers before a reload go on and end on their own board.
         if let Some(old) = &mut old {
             old.byte(0, 1, now);
-            old.end(0, 0);
+            old.end(0, 0, now);
             old.check();
         }
         zone.check();

@@ -1,15 +1,16 @@
 //! Configurations, and what nginx says of them.
 
-use crate::process;
+mod checked;
+
+pub use checked::{Checked, check_text};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 /// Fields that tell a test how its request went, and a log that tells what is known only at the end.
 const TELLING: &str = r#"
@@ -237,42 +238,7 @@ impl Config {
     pub fn check(&self) -> Checked {
         let directory = directory();
         let file = self.write(directory.path(), Ports::free());
-        let mut command = command(directory.path());
-        let mut child = command.arg("-t").stderr(Stdio::piped()).spawn().expect("nginx runs");
-        let mut threads = 0;
-        // What it says fits into the pipe.
-        while child.try_wait().expect("a child").is_none() {
-            threads = threads.max(process::threads(child.id()).len());
-            std::thread::sleep(Duration::from_micros(200));
-        }
-        Checked::of(&child.wait_with_output().expect("what it says"), file, threads)
-    }
-}
-
-/// What `nginx -t` says.
-#[derive(Debug)]
-pub struct Checked {
-    /// Whether the configuration is right.
-    pub right: bool,
-    /// What it says.
-    pub said: String,
-    /// How many threads it was seen to have at once.
-    pub threads: usize,
-    file: PathBuf,
-    text: String,
-}
-
-impl Checked {
-    fn of(output: &Output, file: PathBuf, threads: usize) -> Checked {
-        let text = fs::read_to_string(&file).expect("the configuration");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Checked { right: output.status.success(), said, threads, file, text }
-    }
-
-    /// The place of a text in the configuration, as nginx says it: `FILE:LINE`.
-    pub fn place(&self, of: &str) -> String {
-        let before = self.text.split_once(of).unwrap_or_else(|| panic!("{of:?} is not in {}", self.text)).0;
-        format!("{}:{}", self.file.display(), before.matches('\n').count() + 1)
+        Checked::by_nginx(directory.path(), file)
     }
 }
 

@@ -3,9 +3,9 @@
 use crate::PATIENCE;
 use crate::client::{Answer, Failure, connect, failure, in_time};
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioExecutor;
 use std::net::SocketAddr;
 use std::thread;
@@ -26,10 +26,21 @@ impl Http2 {
     /// # Errors
     /// There is no connection.
     pub fn open(to: SocketAddr) -> Result<Self, Failure> {
+        Self::open_by(to, &http2::Builder::new(TokioExecutor::new()))
+    }
+
+    /// Connects, and lets the server send so many bytes of an answer before it reads some.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub fn open_with_window(to: SocketAddr, bytes: u32) -> Result<Self, Failure> {
+        Self::open_by(to, http2::Builder::new(TokioExecutor::new()).initial_stream_window_size(bytes))
+    }
+
+    fn open_by(to: SocketAddr, builder: &http2::Builder<TokioExecutor>) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let (sender, connection) = runtime.block_on(in_time(async {
-            http2::handshake(TokioExecutor::new(), connect(to).await?).await.map_err(failure)
-        }))?;
+        let (sender, connection) = runtime
+            .block_on(in_time(async { builder.handshake(connect(to).await?).await.map_err(failure) }))?;
         let shared = Http2 { runtime: runtime.handle().clone(), sender };
         // How the connection ends is seen by who waits for an answer.
         thread::spawn(move || drop(runtime.block_on(connection)));
@@ -42,6 +53,20 @@ impl Http2 {
     /// There is no whole answer.
     pub fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Answer, Failure> {
         self.runtime.block_on(in_time(whole(self.sender.clone(), request(path, kind, body))))
+    }
+
+    /// Posts a body of this type, and waits for the header of the answer. Nothing of the body is read, and dropping it resets
+    /// the stream.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub fn hold(&self, path: &str, kind: &str, body: &[u8]) -> Result<Response<Incoming>, Failure> {
+        let mut sender = self.sender.clone();
+        let request = request(path, kind, body);
+        self.runtime.block_on(in_time(async {
+            sender.ready().await.map_err(failure)?;
+            sender.send_request(request).await.map_err(failure)
+        }))
     }
 
     /// Posts a body of this type, and after that time goes away, whatever has come. The connection stays.

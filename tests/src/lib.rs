@@ -16,6 +16,7 @@
 //! | `engines` | the mock engine of `tblb-sim`, fast |
 //! | `failpoints` | points in the module at which something is made to happen |
 //! | `certificates` | certificates, and engines that have them |
+//! | `failures` | the table of ways in which engines fail, and pools of which one engine does |
 //! | `faults` | the table of what metrics can be, and what that is called |
 //! | `ways` | the table of ways through nginx that are not straight |
 //! | `meanwhile` | what goes on while a test does something else: load, and looks at what never may be |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod dns;
 pub mod engines;
 pub mod failpoints;
+pub mod failures;
 pub mod faults;
 pub mod http2;
 pub mod meanwhile;

@@ -3,6 +3,7 @@
 
 pub mod algorithm;
 pub mod answer;
+pub mod balancer;
 pub mod board;
 pub mod config;
 pub mod engine;
@@ -11,6 +12,7 @@ pub mod failpoint;
 pub mod fault;
 pub mod frozen;
 pub mod load;
+pub mod median;
 pub mod model;
 pub mod picker;
 pub mod reason;

@@ -18,6 +18,8 @@ pub enum Reason {
     Bypass,
     /// The upstream has one peer.
     Single,
+    /// By `sticky`: the peer has the session of the request.
+    Sticky,
 }
 
 impl Reason {
@@ -30,6 +32,7 @@ impl Reason {
             Reason::Limit => "limit",
             Reason::Bypass => "bypass",
             Reason::Single => "single",
+            Reason::Sticky => "sticky",
         }
     }
 }

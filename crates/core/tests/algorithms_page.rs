@@ -9,6 +9,8 @@ use tblb_core::algorithm::{ALL, Algorithm, DEFAULT, Rule};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/algorithms.md");
 const COSTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results/bench.json");
 
+const REQUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results/requests.json");
+
 /// Nodes for which costs are told.
 const SIZES: [usize; 4] = [8, 64, 256, 1024];
 
@@ -22,6 +24,17 @@ struct Cost {
     instructions: u64,
 }
 
+/// A line of docs/results/requests.json.
+#[derive(Deserialize)]
+struct RequestCost {
+    answer: String,
+    method: String,
+    servers: usize,
+    instructions: u64,
+    /// What was set out to reach, as a ratio to nginx's own least_conn; `None` for that one.
+    target: Option<f64>,
+}
+
 /// What is told of a cost.
 type Unit = fn(&Cost) -> String;
 
@@ -29,7 +42,9 @@ type Unit = fn(&Cost) -> String;
 fn the_page_is_made_of_the_table_and_of_what_was_measured() {
     let costs = std::fs::read_to_string(COSTS).expect("what `make bench` measured");
     let costs: Vec<Cost> = serde_json::from_str(&costs).expect("what `make bench` wrote");
-    let page = page(&costs);
+    let requests = std::fs::read_to_string(REQUESTS).expect("what scripts/bench-requests.sh measured");
+    let requests: Vec<RequestCost> = serde_json::from_str(&requests).expect("what it wrote");
+    let page = page(&costs, &requests);
     if std::env::var_os("TBLB_REWRITE").is_some() {
         std::fs::write(PAGE, page).expect("a page that can be written");
         return;
@@ -38,7 +53,7 @@ fn the_page_is_made_of_the_table_and_of_what_was_measured() {
     assert!(there == page, "docs/algorithms.md is out of date: TBLB_REWRITE=yes cargo test -p tblb-core");
 }
 
-fn page(costs: &[Cost]) -> String {
+fn page(costs: &[Cost], requests: &[RequestCost]) -> String {
     let mut page = format!(
         "# Algorithms\n\nThe algorithms that [tblb](directives/tblb.md) takes. The default is `{}`.\n\n\
          | algorithm | formula | weights (waiting, cache, running) | when to choose it |\n\
@@ -47,6 +62,8 @@ fn page(costs: &[Cost]) -> String {
     );
     ALL.iter().for_each(|algorithm| page += &row(algorithm));
     page += EXPLAINED;
+    page += REQUEST;
+    requests.iter().for_each(|cost| page += &request_row(cost, requests));
     page += COST;
     page += &table(costs, "time of a pick in ns", "pick", |cost| thousands(cost.ns.round() as u64));
     page += &table(costs, "instructions of a pick", "pick", |cost| thousands(cost.instructions));
@@ -69,6 +86,19 @@ fn row(algorithm: &Algorithm) -> String {
         Rule::LeastConn | Rule::LeastWork => "–".into(),
     };
     format!("| `{name}` | {formula} | {weights} | {purpose} |\n")
+}
+
+fn request_row(cost: &RequestCost, all: &[RequestCost]) -> String {
+    let RequestCost { answer, method, servers, instructions, target } = cost;
+    let method = match method.as_str() {
+        "nginx_least_conn" => "`least_conn`, without the module".into(),
+        name => format!("`tblb {name}`"),
+    };
+    let same = |other: &&RequestCost| other.answer == *answer && other.servers == *servers;
+    let yardstick = all.iter().filter(same).find(|other| other.target.is_none()).expect("a yardstick");
+    let ratio = *instructions as f64 / yardstick.instructions as f64;
+    let target = target.map_or_else(|| "–".into(), |target| format!("{target:.2}"));
+    format!("| {answer} | {servers} | {method} | {} | {ratio:.2} | {target} |\n", thousands(*instructions))
 }
 
 /// What one group of costs comes to, a line for each name and a column for each size.
@@ -120,12 +150,26 @@ A score is at most 1, higher for a better server, and made anew when metrics cha
 metrics come to under every algorithm is shown by `tblb-sim analyze`.
 ";
 
-const COST: &str = "
+const REQUEST: &str = "
 ## Cost
 
-As `make bench` measured them last: the time by criterion (the median), the instructions by callgrind. A pick is all that a
-request pays: what is known of each server is looked up, and one is chosen. The scores are there already, so that a pick
-costs the same with each of the sixteen. Times depend on the machine and on what else it does; instructions do not.
+`make bench` measures what follows. Times are the median by criterion, and instructions are counted by callgrind. Times depend
+on the machine and on what else it does; instructions do not.
+
+A request costs nginx the instructions of this table, from the first byte of the request to the last byte of the answer. The
+ratio compares them with nginx's own `least_conn`, without the module, in the same run. One client sends one small POST after
+the other, all connections are kept, and metrics are off. An answer is either whole, in 0.3 KB with its length, or streamed, in
+50 events that nginx reads one by one. The last column is what the project set out to reach; a ratio above it is not reached
+yet. `scripts/bench-requests.sh` prints the table in half a minute.
+
+| answer | servers | method | instructions of a request | ratio | set out to reach |
+| --- | ---: | --- | ---: | ---: | ---: |
+";
+
+const COST: &str = "
+A pick is the part of a request in which the core looks up what is known of each server, and chooses one. What the module does
+beside the pick is in the table above only: it gathers the servers from nginx, counts what is in flight, and reads the answer.
+The scores are there already, so that a pick costs the same with each of the sixteen.
 ";
 
 const RESCORING: &str = "

@@ -4,11 +4,11 @@
 use allocation_counter::measure;
 use std::sync::atomic::AtomicU64;
 use tblb_core::algorithm;
+use tblb_core::balancer::{Group, Terms};
 use tblb_core::board::{Board, Outcome, Shape};
 use tblb_core::config::Block;
 use tblb_core::load::Load;
-use tblb_core::picker::{self, Candidate};
-use tblb_core::scores::{Freshness, Scores};
+use tblb_core::picker::Numbers;
 use tblb_core::tries::{Ending, Ledger, Part, Tries};
 
 /// What this thread allocates in `f`.
@@ -22,9 +22,7 @@ const PEERS: usize = 200;
 struct Worker {
     block: Block,
     board: Board<'static>,
-    slots: Vec<Option<u32>>,
-    scores: Scores,
-    candidates: Vec<Candidate>,
+    group: Group<usize>,
     tries: Tries,
     rng: fastrand::Rng,
 }
@@ -35,13 +33,12 @@ impl Worker {
         let words: Vec<AtomicU64> = (0..shape.words().unwrap()).map(|_| AtomicU64::new(0)).collect();
         let board = Board::format(words.leak(), shape).unwrap();
         (1..).zip(board.rows()).for_each(|(pid, row)| row.begin(pid));
-        let slots = (1..=PEERS as u64).map(|key| board.claim(key, 0, 0).map(|slot| slot as u32)).collect();
+        let mut group = Group::default();
+        group.follow((1..=PEERS as u64).map(|key| board.claim(key, 0, 0).map(|slot| slot as u32)));
         Worker {
             block: Block::parse(directives).unwrap(),
             board,
-            slots,
-            scores: Scores::with_capacity(PEERS),
-            candidates: Vec::with_capacity(PEERS),
+            group,
             tries: Tries::with_capacity(64),
             rng: fastrand::Rng::with_seed(5),
         }
@@ -49,7 +46,7 @@ impl Worker {
 
     /// Other metrics come, so that the scores are made anew.
     fn report(&mut self) {
-        for slot in self.slots.iter().flatten().step_by(2) {
+        for slot in self.group.slots().iter().flatten().step_by(2) {
             let (waiting, running) = (Some(f64::from(self.rng.u8(0..20))), Some(f64::from(self.rng.u8(..))));
             let load = Load { waiting, running, cache: Some(self.rng.f64()), ..Load::default() };
             self.board.publish(*slot as usize, &Outcome { at: 1, took: 1, result: Ok((0, load)) });
@@ -63,21 +60,23 @@ impl Worker {
         prompts.learn(1000);
         let prompt = prompts.tokens(1000);
         self.tries.sweep(at, now * 1000);
-        self.scores.refresh(&self.block, &self.board, 0, &self.slots, Freshness { now, stale: 1000 });
-        self.candidates.clear();
-        self.candidates.extend((0..PEERS).map(|place| Candidate {
-            conns: place as u64 % 3,
-            weight: 1,
-            effective_weight: 1,
-            current_weight: 0,
-            known: self.scores.get(place),
-        }));
-        let picked = picker::pick(&self.block, prompt, &mut self.candidates, &mut self.rng).unwrap();
-        let others = self.scores.others(picked.index);
-        let id = self.tries.begin(at, self.slots[picked.index].unwrap(), prompt, others, now * 1000).unwrap();
+        self.group.refresh(&self.block, &self.board, 0, now);
+        self.group.ask(None);
+        for place in 0..PEERS {
+            let conns = place as u64 % 3;
+            self.group.offer(
+                place,
+                Numbers { conns, weight: 1, effective_weight: 1, current_weight: 0 },
+                place,
+            );
+        }
+        let terms = Terms { block: &self.block, board: Some(&self.board), prompt, now };
+        let pick = self.group.pick(terms, &mut self.rng, |_, _| ()).unwrap();
+        let id = self.tries.begin(at, &pick.taken, prompt, now * 1000).unwrap();
         self.tries.read(at, id, b"data: {\"choices\":[{\"text\":\"hello\"}]}\n\n", now * 1000 + 50);
         self.tries.count(at, id, Part { events: 3, tokens: 3.0 }, now * 1000 + 900);
-        self.tries.end(at, id, Ending::Completed);
+        let ending = [Ending::Completed, Ending::Failed, Ending::Refused, Ending::Aborted][now as usize % 4];
+        self.tries.end(at, id, ending, now * 1000 + 1000);
     }
 }
 

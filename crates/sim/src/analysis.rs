@@ -7,7 +7,7 @@ use tblb_core::algorithm::{self, Rule};
 use tblb_core::board::{Board, Outcome, Shape};
 use tblb_core::config::{Balance, Block};
 use tblb_core::load::Load;
-use tblb_core::picker::{self, Candidate};
+use tblb_core::picker::{self, Candidate, Numbers};
 use tblb_core::scores::{Freshness, Scores};
 
 /// What an algorithm makes of the metrics.
@@ -50,13 +50,8 @@ pub fn analyze(block: &Block, loads: &[Load]) -> Option<Analysis> {
     }
     let mut scores = Scores::with_capacity(loads.len());
     scores.refresh(block, &board, 0, &slots, Freshness { now: 1, stale: 1 });
-    let candidate = |place| Candidate {
-        conns: 0,
-        weight: 1,
-        effective_weight: 1,
-        current_weight: 0,
-        known: scores.get(place),
-    };
+    let numbers = Numbers { conns: 0, weight: 1, effective_weight: 1, current_weight: 0 };
+    let candidate = |place| Candidate::new(numbers, scores.get(place));
     let candidates: Vec<_> = (0..loads.len()).map(candidate).collect();
     let Balance { algorithm, params, .. } = &block.balance;
     Some(Analysis {

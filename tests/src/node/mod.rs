@@ -12,15 +12,18 @@
 //! | `/upgrade` | another protocol, in which whatever comes goes back, until the connection is closed |
 //! | `/flood` | a piece after the other until the connection is closed |
 //! | `/elsewhere` | an X-Accel-Redirect to `/plain` |
+//! | `/v1/completions` | a completion in events, as fast as [`Node::set_speed`] said, or as the path's arguments say ([`Speed`]) |
 //! | any other | `ok` at once |
 //!
 //! Who asks in FastCGI, uwsgi, SCGI or gRPC, which the first bytes tell, is answered in that as `/tokens` says, whatever the
 //! path.
 
+mod completions;
 mod gateway;
 pub mod grpc;
 mod serve;
 
+pub use completions::{Failure, Speed};
 use std::collections::HashSet;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -35,6 +38,12 @@ pub enum Mood {
     Status(u16),
     /// By closing the connection.
     Close,
+    /// By failing in this way.
+    Fails(Failure),
+    /// By failing in this way each second time.
+    FailsEachSecond(Failure),
+    /// By closing the connection where none came on it for 4.5 s, as where an engine closes idle connections just then.
+    ClosesIdle,
 }
 
 /// What a node has seen.
@@ -65,6 +74,11 @@ struct Shared {
 struct State {
     /// The whole answer to `/metrics`, header included.
     metrics: Vec<u8>,
+    /// Whether its metrics say instead how many requests it has.
+    reports_itself: bool,
+    /// Requests that it answers now.
+    running: usize,
+    speed: Speed,
     /// The path of its metrics.
     metrics_path: &'static str,
     /// The Authorization that a request for its metrics must have, empty for none.
@@ -88,6 +102,9 @@ impl Node {
         let address = listener.local_addr().expect("an address");
         let state = State {
             metrics: page(0.0, 0.0, 0.0),
+            reports_itself: false,
+            running: 0,
+            speed: Speed::default(),
             metrics_path: "/metrics",
             key: String::new(),
             mood: Mood::Well,
@@ -120,6 +137,16 @@ impl Node {
     /// Reports a load in vLLM's form.
     pub fn report(&self, waiting: f64, running: f64, cache: f64) {
         self.shared.lock().metrics = page(waiting, running, cache);
+    }
+
+    /// Reports from now on how many requests it has, in vLLM's form.
+    pub fn report_itself(&self) {
+        self.shared.lock().reports_itself = true;
+    }
+
+    /// Sets how fast it generates.
+    pub fn set_speed(&self, speed: Speed) {
+        self.shared.lock().speed = speed;
     }
 
     /// Answers `/metrics` with these bytes, header included.
@@ -182,7 +209,16 @@ impl State {
     fn ask(&mut self, counted: &mut bool) -> Mood {
         self.seen.requests += 1;
         self.seen.connections += u64::from(!std::mem::replace(counted, true));
-        self.mood
+        match self.mood {
+            Mood::FailsEachSecond(failure) if self.seen.requests % 2 == 0 => Mood::Fails(failure),
+            Mood::FailsEachSecond(_) => Mood::Well,
+            mood => mood,
+        }
+    }
+
+    /// Its metrics, header included.
+    fn page(&self) -> Vec<u8> {
+        if self.reports_itself { page(0.0, self.running as f64, 0.1) } else { self.metrics.clone() }
     }
 }
 
@@ -206,6 +242,13 @@ pub fn whole(status: u16, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// A number in the arguments of a path.
+fn argument(path: &str, name: &str) -> Option<u64> {
+    let arguments = path.split_once('?').map_or("", |(_, arguments)| arguments);
+    let value = arguments.split('&').find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
+    value.and_then(|value| value.parse().ok())
 }
 
 /// The metrics of a load as vLLM shows them, header included.

@@ -1,13 +1,17 @@
 //! How a node answers on a connection.
 
 use super::gateway::Protocol;
-use super::{Mood, Shared, grpc, whole};
+use super::{Mood, Shared, argument, grpc, whole};
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long a connection is idle before [`Mood::ClosesIdle`] closes it: llama.cpp's and vLLM's 5 s, but for the time that
+/// nginx may take to close it first.
+const IDLE: Duration = Duration::from_millis(4500);
 
 /// Serves each connection until the node is stopped.
 pub(super) fn listen(listener: &TcpListener, shared: &Arc<Shared>) {
@@ -45,24 +49,37 @@ fn serve_http(socket: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(socket.try_clone()?);
     let mut writer = socket;
     let mut counted = false;
+    let mut since = Instant::now();
     while let Some((path, key)) = read_request(&mut reader)? {
+        let idle = since.elapsed();
         let mut state = shared.lock();
         if path == state.metrics_path {
             state.seen.polls += 1;
-            let metrics = if key == state.key { state.metrics.clone() } else { whole(401, "who are you?\n") };
+            let metrics = if key == state.key { state.page() } else { whole(401, "who are you?\n") };
             drop(state);
             writer.write_all(&metrics)?;
             continue;
         }
         let mood = state.ask(&mut counted);
+        state.running += 1;
         drop(state);
-        match mood {
-            Mood::Well => answer(&path, &mut writer, shared)?,
-            Mood::Status(status) => writer.write_all(&whole(status, "so the test wants it\n"))?,
-            Mood::Close => return writer.shutdown(Shutdown::Both),
-        }
+        let mood = if mood == Mood::ClosesIdle && idle >= IDLE { Mood::Close } else { mood };
+        let answered = answer_in(mood, &path, &mut writer, shared);
+        shared.lock().running -= 1;
+        answered?;
+        since = Instant::now();
     }
     Ok(())
+}
+
+/// Answers a request in a mood; an error where the connection is of no more use.
+fn answer_in(mood: Mood, path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()> {
+    match mood {
+        Mood::Well | Mood::ClosesIdle => answer(path, writer, shared),
+        Mood::Status(status) => writer.write_all(&whole(status, "so the test wants it\n")),
+        Mood::Close => writer.shutdown(Shutdown::Both),
+        Mood::Fails(failure) | Mood::FailsEachSecond(failure) => failure.answer(writer),
+    }
 }
 
 fn serve_gateway(protocol: Protocol, socket: TcpStream, shared: &Shared) -> io::Result<()> {
@@ -72,7 +89,7 @@ fn serve_gateway(protocol: Protocol, socket: TcpStream, shared: &Shared) -> io::
     while let Some(request) = protocol.read(&mut reader)? {
         let mood = shared.lock().ask(&mut counted);
         match mood {
-            Mood::Well => {
+            Mood::Well | Mood::ClosesIdle => {
                 protocol.write(&mut writer, &request, b"Content-Type: text/event-stream\r\n\r\n")?;
                 for (pause, piece) in tokens(&request.uri) {
                     thread::sleep(pause);
@@ -83,6 +100,9 @@ fn serve_gateway(protocol: Protocol, socket: TcpStream, shared: &Shared) -> io::
                 protocol.write(&mut writer, &request, format!("Status: {status} Said\r\n\r\n").as_bytes())?;
             }
             Mood::Close => return writer.shutdown(Shutdown::Both),
+            Mood::Fails(failure) | Mood::FailsEachSecond(failure) => {
+                return Err(io::Error::other(format!("{failure:?} is no way of gateways")));
+            }
         }
         protocol.end(&mut writer, &request)?;
         if !request.stays {
@@ -141,6 +161,10 @@ fn answer(path: &str, writer: &mut TcpStream, shared: &Shared) -> io::Result<()>
     }
     let [(first, _), (rest, _)] = tokens(path);
     match path.split('?').next().unwrap_or_default() {
+        "/v1/completions" => {
+            let speed = shared.lock().speed;
+            speed.answer(path, writer)
+        }
         "/tokens" => {
             writer.write_all(STREAMED)?;
             thread::sleep(first);
@@ -189,13 +213,6 @@ pub(super) type Pieces = [(Duration, &'static str); 2];
 
 /// What a path wants of `/tokens`.
 fn tokens(path: &str) -> Pieces {
-    let pause = |name| Duration::from_millis(argument(path, name));
+    let pause = |name| Duration::from_millis(argument(path, name).unwrap_or(0));
     [(pause("first"), "first\n"), (pause("rest"), "rest.\n")]
-}
-
-/// A number in the arguments of a path, 0 if it is not there.
-fn argument(path: &str, name: &str) -> u64 {
-    let arguments = path.split_once('?').map_or("", |(_, arguments)| arguments);
-    let value = arguments.split('&').find_map(|argument| argument.strip_prefix(name)?.strip_prefix('='));
-    value.and_then(|value| value.parse().ok()).unwrap_or(0)
 }

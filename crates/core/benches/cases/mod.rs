@@ -5,13 +5,13 @@ use std::hint::black_box;
 use std::sync::atomic::AtomicU64;
 use tblb_core::algorithm::{self, Rule};
 use tblb_core::answer::Answer;
+use tblb_core::balancer::{Group, Terms};
 use tblb_core::board::{Board, InFlight, Outcome, Shape};
 use tblb_core::config::Block;
 use tblb_core::engine::{Choice, Progress, Scrape};
 use tblb_core::load::Load;
 use tblb_core::model::Scanner;
-use tblb_core::picker::{self, Candidate};
-use tblb_core::scores::{Freshness, Scores};
+use tblb_core::picker::Numbers;
 
 /// Nodes of a pool.
 const SIZES: [usize; 4] = [8, 64, 256, 1024];
@@ -68,7 +68,8 @@ const EVENTS: [(&str, &str); 3] = [
 /// As much of a page as the poller reads at once.
 const CHUNK: usize = 16 * 1024;
 
-const NOW: Freshness = Freshness { now: 2, stale: 1000 };
+/// The time of all that is measured, soon after the metrics.
+const NOW_MS: u64 = 2;
 
 /// Something that can be done again and again.
 pub type Step = Box<dyn FnMut()>;
@@ -99,26 +100,26 @@ pub fn all() -> Vec<Case> {
     cases.chain(pages).chain(bodies).chain(events).collect()
 }
 
-/// What a request pays: it looks up what is known of each peer, and picks.
+/// What a request pays: what is known of each peer is brought up to date, the peers are offered, and one is picked.
 fn pick(case: &Case) -> Step {
     let found = PICKS.iter().find(|(name, ..)| *name == case.name);
     let (directive, workers) = found.map_or(("", 1), |(_, directive, workers)| (*directive, *workers));
     let mut pool = Pool::new(directive, case.size, workers);
     let mut rng = fastrand::Rng::with_seed(1);
-    let candidate = |_| Candidate {
-        conns: rng.u64(0..50),
-        weight: 1,
-        effective_weight: 1,
-        current_weight: 0,
-        known: picker::Known::default(),
-    };
-    let mut candidates: Vec<_> = (0..case.size).map(candidate).collect();
+    let conns: Vec<_> = (0..case.size).map(|_| rng.u64(0..50)).collect();
     Box::new(move || {
         pool.refresh();
-        for (place, candidate) in candidates.iter_mut().enumerate() {
-            candidate.known = pool.scores.get(place);
+        pool.group.ask(None);
+        for (place, &conns) in conns.iter().enumerate() {
+            pool.group.offer(
+                place,
+                Numbers { conns, weight: 1, effective_weight: 1, current_weight: 0 },
+                place,
+            );
         }
-        black_box(picker::pick(&pool.block, black_box(100), &mut candidates, &mut rng));
+        let terms =
+            Terms { block: &pool.block, board: Some(&pool.board), prompt: black_box(100), now: NOW_MS };
+        black_box(pool.group.pick(terms, &mut rng, |_, _| ()));
     })
 }
 
@@ -126,9 +127,9 @@ fn pick(case: &Case) -> Step {
 fn rescore(case: &Case) -> Step {
     let mut pool = Pool::new(&format!("tblb {}", case.name), case.size, 1);
     Box::new(move || {
-        pool.scores.forget();
+        pool.group.forget();
         pool.refresh();
-        black_box(pool.scores.get(0));
+        black_box(pool.group.scores().get(0));
     })
 }
 
@@ -179,8 +180,7 @@ fn body(name: &str, size: usize) -> String {
 struct Pool {
     block: Block,
     board: Board<'static>,
-    slots: Vec<Option<u32>>,
-    scores: Scores,
+    group: Group<usize>,
 }
 
 impl Pool {
@@ -204,11 +204,13 @@ impl Pool {
             rows.iter().for_each(|row| row.enter(*slot as usize, InFlight::one(rng.u32(1..2000))));
         }
         let block = Block::parse(directive).unwrap();
-        Pool { block, board, slots, scores: Scores::with_capacity(size) }
+        let mut group = Group::default();
+        group.follow(slots);
+        Pool { block, board, group }
     }
 
     fn refresh(&mut self) {
-        self.scores.refresh(&self.block, &self.board, 0, black_box(&self.slots), NOW);
+        self.group.refresh(&self.block, &self.board, 0, black_box(NOW_MS));
     }
 }
 

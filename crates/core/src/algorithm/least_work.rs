@@ -37,14 +37,20 @@ pub struct Work {
     /// How much longer prompts wait there than at the best node, ≥ 1: σ^½·ρ^¼. What was learnt counts by roots, which take
     /// it for less than it is: it is of a while ago, and a share of it is chance.
     pub slowness: f64,
+    /// The step that is being computed, in tokens of the fastest node: see [`Work::of_speed`].
+    pub step: f64,
 }
 
 impl Work {
+    /// An idle node with this pace and slowness.
+    pub fn of_speed(pace: f64, slowness: f64) -> Self {
+        Work { prefill: 0.0, requests: 0.0, pace, slowness, step: STEP * pace * pace.sqrt() }
+    }
+
     /// What one more request with a prompt of so many tokens would cost there; only comparisons mean anything. The queue
     /// of prompts counts by its square: it decides the time to the first token, and is soon gone.
     pub fn cost(&self, prompt: f64) -> f64 {
-        let step = STEP * self.pace * self.pace.sqrt();
-        let tokens = (self.prefill + OWN * prompt) * self.slowness + step;
+        let tokens = (self.prefill + OWN * prompt) * self.slowness + self.step;
         self.pace * tokens * tokens * (self.requests + REQUESTS)
     }
 }
@@ -53,25 +59,27 @@ impl Work {
 mod tests {
     use super::*;
 
-    const WORK: Work = Work { prefill: 100.0, requests: 3.5, pace: 1.2, slowness: 1.3 };
+    fn work() -> Work {
+        Work { prefill: 100.0, requests: 3.5, ..Work::of_speed(1.2, 1.3) }
+    }
 
     #[test]
     fn the_cost_is_the_formula() {
         let times = 1.2f64.powi(2);
         let tokens = (100.0 + 2.5 * 50.0) * 1.3 + 600.0 * times.powf(0.75);
         let expected = times.sqrt() * tokens.powi(2) * (3.5 + 6.0);
-        assert!((WORK.cost(50.0) / expected - 1.0).abs() < 1e-12);
+        assert!((work().cost(50.0) / expected - 1.0).abs() < 1e-12);
     }
 
     #[test]
     fn more_of_anything_costs_more() {
         let more = [
-            Work { prefill: 101.0, ..WORK },
-            Work { requests: 3.6, ..WORK },
-            Work { pace: 1.21, ..WORK },
-            Work { slowness: 1.31, ..WORK },
+            Work { prefill: 101.0, ..work() },
+            Work { requests: 3.6, ..work() },
+            Work { prefill: 100.0, requests: 3.5, ..Work::of_speed(1.21, 1.3) },
+            Work { slowness: 1.31, ..work() },
         ];
-        assert!(more.iter().all(|more| more.cost(50.0) > WORK.cost(50.0)));
-        assert!(WORK.cost(51.0) > WORK.cost(50.0));
+        assert!(more.iter().all(|more| more.cost(50.0) > work().cost(50.0)));
+        assert!(work().cost(51.0) > work().cost(50.0));
     }
 }

@@ -123,6 +123,13 @@ impl Nodes {
         Nodes { waiting: Vec::with_capacity(n), cache: Vec::with_capacity(n), running: Vec::with_capacity(n) }
     }
 
+    /// Makes room for `n` nodes.
+    pub fn reserve(&mut self, n: usize) {
+        for column in [&mut self.waiting, &mut self.cache, &mut self.running] {
+            column.reserve(n.saturating_sub(column.len()));
+        }
+    }
+
     /// Forgets the nodes and keeps the room.
     pub fn clear(&mut self) {
         self.waiting.clear();

@@ -1,6 +1,7 @@
 //! How fast nodes are, as their answers taught.
 
 use super::Work;
+use crate::median::median;
 
 /// No engine is slower than another by more than that whatever their load; one that reports requests which it has not
 /// would seem so fast that nothing else counted beside it.
@@ -39,45 +40,69 @@ pub struct Speed {
     pub prefill: f64,
 }
 
-/// What the work of a node is measured by: the best of all nodes.
+/// What the work of a node is measured by: the best of all nodes, and what is usual among them.
 #[derive(Debug, Clone, Copy)]
 pub struct Best {
-    /// One by each of the shortest times; a product takes less time than a quotient.
-    tpot: f64,
-    slope: f64,
-    prefill: f64,
+    tpot: Yardstick,
+    slope: Yardstick,
+    prefill: Yardstick,
     /// What a request of others counts, 0.1 to 1.
     others: f64,
 }
 
+/// What one time of a node is measured by.
+#[derive(Debug, Clone, Copy)]
+struct Yardstick {
+    /// One by the shortest time: a product takes fewer instructions than a quotient. 1 where no node has taught any.
+    best: f64,
+    /// The median of all times, which stands for a time that a node has not taught.
+    median: f64,
+}
+
+impl Yardstick {
+    /// Of the times above 0; `sorted` is room to compute in.
+    fn of(times: impl Iterator<Item = f64>, sorted: &mut Vec<f64>) -> Self {
+        sorted.clear();
+        sorted.extend(times.filter(|time| *time > 0.0));
+        let best = sorted.iter().copied().reduce(f64::min).unwrap_or(1.0);
+        Yardstick { best: best.recip(), median: median(sorted).unwrap_or(best) }
+    }
+
+    /// A time by the best one.
+    fn ratio(&self, time: f64) -> f64 {
+        (if time > 0.0 { time } else { self.median }) * self.best
+    }
+}
+
 impl Best {
-    /// The best of these nodes in each respect.
-    pub fn of(nodes: &[Speed]) -> Self {
-        // 1 where none has taught anything.
-        let least = |time: fn(&Speed) -> f64| {
-            nodes.iter().map(time).filter(|time| *time > 0.0).reduce(f64::min).unwrap_or(1.0)
-        };
-        let fastest = least(|speed| speed.tpot);
-        let near = ((fastest - NEAR) / (FULL - NEAR)).clamp(0.0, 1.0);
+    /// The best of these nodes in each respect; `sorted` is room to compute in.
+    pub fn of(nodes: &[Speed], sorted: &mut Vec<f64>) -> Self {
+        let tpot = Yardstick::of(nodes.iter().map(|speed| speed.tpot), sorted);
+        let near = ((tpot.best.recip() - NEAR) / (FULL - NEAR)).clamp(0.0, 1.0);
         Best {
-            tpot: fastest.recip(),
-            slope: least(|speed| speed.slope).recip(),
-            prefill: least(|speed| speed.prefill).recip(),
+            tpot,
+            slope: Yardstick::of(nodes.iter().map(|speed| speed.slope), sorted),
+            prefill: Yardstick::of(nodes.iter().map(|speed| speed.prefill), sorted),
             others: OTHERS + (1.0 - OTHERS) * near,
         }
     }
 
-    /// The work of a node that is as fast as `speed`, with so many prompt tokens and requests of ours and requests of
-    /// `others`. What it has not taught yet is taken to be as good as the best.
-    pub fn work(&self, speed: &Speed, prefill: f64, active: f64, others: f64) -> Work {
-        let ratio = |time: f64, best: f64| (time * best).clamp(1.0, SLOWEST);
-        let wait = ratio(speed.prefill, self.prefill);
-        Work {
-            prefill,
-            requests: active + self.others * others,
-            pace: (speed.tpot * self.tpot).max(1.0).sqrt(),
-            slowness: (ratio(speed.slope, self.slope) * wait.sqrt()).sqrt(),
-        }
+    /// What so many requests of others count, in requests of ours.
+    pub fn others(&self, requests: f64) -> f64 {
+        self.others * requests
+    }
+
+    /// The work of an idle node that is as fast as `speed`. What the node has not taught is taken to be the median of all.
+    pub fn work(&self, speed: &Speed) -> Work {
+        let ratio = |time: f64, by: &Yardstick| by.ratio(time).clamp(1.0, SLOWEST);
+        let wait = ratio(speed.prefill, &self.prefill);
+        let slowness = (ratio(speed.slope, &self.slope) * wait.sqrt()).sqrt();
+        Work::of_speed(self.tpot.ratio(speed.tpot).max(1.0).sqrt(), slowness)
+    }
+
+    /// The work of an idle node that is as fast as the best in each respect.
+    pub fn best(&self) -> Work {
+        Work::of_speed(1.0, 1.0)
     }
 }
 
@@ -91,12 +116,14 @@ mod tests {
         (a - b).abs() < 1e-12
     }
 
+    fn best_of(nodes: &[Speed]) -> Best {
+        Best::of(nodes, &mut Vec::new())
+    }
+
     #[test]
     fn the_work_is_by_the_best_of_all() {
         let slow = Speed { tpot: 45_000.0, slope: 320.0, prefill: 1e9 };
-        let best = Best::of(&[slow, SPEED]);
-        let work = best.work(&slow, 140.0, 2.0, 5.0);
-        assert_eq!((work.prefill, work.requests), (140.0, 2.5));
+        let work = best_of(&[slow, SPEED]).work(&slow);
         assert!(close(work.pace, 2.25f64.sqrt()), "{work:?}");
         assert!(
             close(work.slowness, 1.6f64.sqrt() * 10f64.powf(0.25)),
@@ -105,21 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn who_has_taught_nothing_is_taken_for_the_best() {
+    fn a_node_that_has_taught_nothing_is_taken_for_the_median() {
         let unknown = Speed::default();
-        for nodes in [&[unknown, SPEED][..], &[unknown]] {
-            let work = Best::of(nodes).work(&unknown, 0.0, 0.0, 0.0);
-            assert_eq!((work.pace, work.slowness), (1.0, 1.0));
-        }
+        let times =
+            |factor: f64| Speed { tpot: 20_000.0 * factor, slope: 200.0 * factor, prefill: 80.0 * factor };
+        let best = best_of(&[times(1.0), unknown, times(2.0), times(4.0)]);
+        let [work, median] = [unknown, times(2.0)].map(|speed| best.work(&speed));
+        assert_eq!((work, best.work(&times(1.0))), (median, best.best()));
+        let alone = best_of(&[unknown]).work(&unknown);
+        assert_eq!((alone.pace, alone.slowness), (1.0, 1.0));
     }
 
     #[test]
     fn requests_of_others_come_to_count_in_full_as_the_promise_comes_near() {
         for (tpot, share) in [(1.0, 0.1), (36_000.0, 0.1), (38_000.0, 0.55), (40_000.0, 1.0), (90_000.0, 1.0)]
         {
-            let speed = Speed { tpot, ..SPEED };
-            let work = Best::of(&[speed]).work(&speed, 0.0, 3.0, 10.0);
-            assert!(close(work.requests, 3.0 + share * 10.0), "{tpot} µs: {work:?}");
+            let others = best_of(&[Speed { tpot, ..SPEED }]).others(10.0);
+            assert!((others - share * 10.0).abs() < 1e-9, "{tpot} µs: {others}");
         }
     }
 }

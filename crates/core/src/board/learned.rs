@@ -19,7 +19,7 @@ const ALPHA: f64 = 0.03;
 const OLD_MS: u64 = 10_000;
 
 /// Averages that there are.
-const AVERAGES: usize = 5;
+const AVERAGES: usize = 6;
 
 /// Words: the values of the averages side by side, since a pick reads several of them, then how many answers each is made
 /// of, and the time of the last byte.
@@ -30,6 +30,7 @@ mod word {
     pub const PREFILL: usize = 2;
     pub const GAP: usize = 3;
     pub const PIECES: usize = 4;
+    pub const WAIT: usize = 5;
     pub const COUNTS: usize = AVERAGES;
     pub const BYTE_AT: usize = COUNTS + AVERAGES;
     pub const END: usize = BYTE_AT + 1;
@@ -71,6 +72,11 @@ impl<'a> Learned<'a> {
     /// In how many pieces answers come: 1 for an answer in one piece, 2 for a stream.
     pub fn pieces(&self) -> Average<'a> {
         self.average(word::PIECES)
+    }
+
+    /// Time in µs from the pick to the first token, or to the whole answer where answers come in one piece.
+    pub fn wait(&self) -> Average<'a> {
+        self.average(word::WAIT)
     }
 
     /// A byte came at `now` (ms). `coming` says whether answers were coming before it: then the gap since the last one

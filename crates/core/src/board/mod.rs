@@ -19,6 +19,7 @@
 //!
 //! header, then a record for each upstream, then the slots, then the rows.
 
+mod health;
 mod learned;
 mod lease;
 mod models;
@@ -27,6 +28,7 @@ mod row;
 mod slot;
 mod ttft;
 
+pub use health::{Condition, Health};
 pub use learned::{Average, Learned};
 pub use lease::{Holder, Lease};
 pub use models::Served;
@@ -43,7 +45,7 @@ use std::ops::Add;
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
-const MAGIC: u64 = u64::from_be_bytes(*b"tblb0005");
+const MAGIC: u64 = u64::from_be_bytes(*b"tblb0006");
 
 const HEADER: usize = 16;
 const UPSTREAM: usize = 8;
@@ -57,6 +59,7 @@ mod header {
     pub const LEASE: usize = 4; // two words
     pub const REFUSED: usize = 7;
     pub const THREADS: usize = 8;
+    pub const ROWS_BEGUN: usize = 9;
 }
 
 /// The key of something that has these names: the same in all processes of one build, and never 0.
@@ -161,7 +164,8 @@ impl<'a> Board<'a> {
     pub fn row(&self, index: usize) -> Option<Row<'a>> {
         let length = row::HEADER + self.shape.slots;
         let at = self.shape.rows_at() + (index < self.shape.rows).then_some(index)? * length;
-        self.words.get(at..at + length).map(Row::new)
+        let begun = self.words.get(header::ROWS_BEGUN)?;
+        self.words.get(at..at + length).map(|words| Row::new(words, index, begun))
     }
 
     /// All rows.
@@ -170,9 +174,11 @@ impl<'a> Board<'a> {
         (0..self.shape.rows).filter_map(move |i| board.row(i))
     }
 
-    /// The rows of workers that are there.
+    /// The rows of workers that are there. Rows in which no worker has ever begun are not looked at.
     fn begun_rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
-        self.rows().filter(|row| row.pid() != 0)
+        let begun = self.words[header::ROWS_BEGUN].load(Relaxed);
+        let begun = usize::try_from(begun).unwrap_or(usize::MAX);
+        self.rows().take(begun).filter(|row| row.pid() != 0)
     }
 
     /// Forgets what workers had in flight of which `alive` says that they are gone. The process that was asked about is the
@@ -193,11 +199,13 @@ impl<'a> Board<'a> {
 
     /// The same for the peers of several slots, row by row; nothing for a peer that has none.
     pub fn all_in_flight(&self, slots: &[Option<u32>], sums: &mut Vec<Packed>) {
+        let mut rows = self.begun_rows();
         sums.clear();
-        sums.resize(slots.len(), Packed::default());
-        for row in self.begun_rows() {
-            row.add_to(slots, sums);
+        match rows.next() {
+            Some(first) => sums.extend(first.counts(slots).map(Packed)),
+            None => sums.resize(slots.len(), Packed::default()),
         }
+        rows.for_each(|row| row.add_to(slots, sums));
     }
 
     /// The slot of the peer `key` (not 0), claimed for `upstream` if it has none yet; None if all are taken,
@@ -244,7 +252,7 @@ impl<'a> Board<'a> {
         self.words[header::THREADS].store(n, Relaxed);
     }
 
-    /// A number that changes whenever a sample of `upstream` does; 0 for an upstream that there is not.
+    /// A number that changes whenever a sample of `upstream` does, or a peer there fails or is well again; 0 for an upstream that there is not.
     pub fn version(&self, upstream: usize) -> u64 {
         self.version_word(upstream).map_or(0, |word| word.load(crate::sync::Ordering::Acquire))
     }
@@ -267,6 +275,12 @@ impl<'a> Board<'a> {
         let Some(slot) = self.slot(index) else { return };
         slot.publish(outcome, models, self.in_flight(index).active);
         hit(Point::SamplePublished);
+        self.touch(&slot);
+    }
+
+    /// Has every worker look anew at what a pick needs of the peers of a slot's upstream: the metrics of one have changed,
+    /// or one fails or is well again.
+    pub fn touch(&self, slot: &Slot) {
         if let Some(word) = self.version_word(slot.upstream()) {
             word.fetch_add(1, crate::sync::Ordering::Release);
         }

@@ -6,7 +6,7 @@ use crate::sync::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// Words: the logarithm of the quantile, and how many prompts it is made of.
+/// Words: the quantile in tokens, and how many prompts it is made of.
 pub(super) const WORDS: usize = 2;
 
 /// The part of prompts that are at most as long as the quantile.
@@ -22,7 +22,7 @@ const LONGEST: f64 = 8192.0;
 /// Prompts before the quantile is believed.
 const ENOUGH: u64 = 20;
 
-/// The step in the logarithm by which a prompt moves the quantile once it has settled: a change of the users' habits is
+/// The part of itself by which a prompt moves the quantile once it has settled: a change of the users' habits is
 /// followed within a hundred requests.
 const STEP: f64 = 0.05;
 
@@ -46,14 +46,14 @@ impl<'a> Prompts<'a> {
 
     /// Learns from a request whose body is so long.
     pub fn learn(&self, bytes: u64) {
-        let seen = (bytes as f64 / 4.0).max(1.0).ln();
+        let seen = (bytes as f64 / 4.0).max(1.0);
         let count = self.count().saturating_add(1);
         let quantile = f64::from_bits(self.0[0].load(Relaxed));
         // Stochastic approximation (Robbins and Monro): the quantile rests where as much pulls it up as down.
         let step = STEP.max(2.0 / count as f64);
-        let moved =
-            if seen > quantile { quantile + step * QUANTILE } else { quantile - step * (1.0 - QUANTILE) };
-        let quantile = if count == 1 || !moved.is_finite() { seen } else { moved };
+        let by = if seen > quantile { 1.0 + step * QUANTILE } else { 1.0 - step * (1.0 - QUANTILE) };
+        let moved = quantile * by;
+        let quantile = if count == 1 || !(moved.is_finite() && moved > 0.0) { seen } else { moved };
         self.0[0].store(quantile.to_bits(), Relaxed);
         hit(Point::PromptLearnt);
         self.0[1].store(count, Release);
@@ -72,8 +72,8 @@ impl<'a> Prompts<'a> {
     }
 
     fn longest(&self) -> f64 {
-        let quantile = f64::from_bits(self.0[0].load(Relaxed)).exp();
-        if quantile.is_finite() { (TIMES * quantile).min(LONGEST) } else { LONGEST }
+        let quantile = f64::from_bits(self.0[0].load(Relaxed));
+        if quantile.is_finite() && quantile > 0.0 { (TIMES * quantile).min(LONGEST) } else { LONGEST }
     }
 }
 

@@ -75,7 +75,7 @@ impl Add for InFlight {
 /// Requests at a peer in one word, as rows have them. Words of many workers are added up as they are: it would take 2^32
 /// prompt tokens or 65,536 requests at one peer for a sum to run over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Packed(u64);
+pub struct Packed(pub(super) u64);
 
 impl From<Packed> for InFlight {
     fn from(packed: Packed) -> Self {
@@ -85,32 +85,38 @@ impl From<Packed> for InFlight {
 
 /// A view of a row. Counts are changed by their own worker alone, so a load and a store do for an addition.
 #[derive(Debug, Clone, Copy)]
-pub struct Row<'a>(&'a [AtomicU64]);
+pub struct Row<'a> {
+    words: &'a [AtomicU64],
+    number: usize,
+    /// The board's count of rows in which a worker has ever begun, which readers go through.
+    begun: &'a AtomicU64,
+}
 
 impl<'a> Row<'a> {
-    pub(super) fn new(words: &'a [AtomicU64]) -> Self {
-        Row(words)
+    pub(super) fn new(words: &'a [AtomicU64], number: usize, begun: &'a AtomicU64) -> Self {
+        Row { words, number, begun }
     }
 
     /// The process that counts here, 0 if none does.
     pub fn pid(&self) -> u32 {
-        self.0[0].load(Acquire) as u32
+        self.words[0].load(Acquire) as u32
     }
 
     /// A worker begins here: whatever its predecessor left is forgotten. The row is nobody's until it is empty, so that a
     /// worker that is killed in between does not count for what its predecessor had.
     pub fn begin(&self, pid: u32) {
         // A swap and no store, so that it clearly comes after a `forget` that found the predecessor here, or before it.
-        self.0[0].swap(0, AcqRel);
-        self.0[1..].iter().for_each(|count| count.store(0, Relaxed));
+        self.words[0].swap(0, AcqRel);
+        self.words[1..].iter().for_each(|count| count.store(0, Relaxed));
         hit(Point::RowEmptied);
-        self.0[0].store(u64::from(pid), Release);
+        self.begun.fetch_max(self.number as u64 + 1, Relaxed);
+        self.words[0].store(u64::from(pid), Release);
     }
 
     /// Forgets the counts of `pid`, a process that is gone, unless another has begun here. A row of nobody does not count,
     /// and who begins in it empties it: to do that here as well could wipe out what a successor counts already.
     pub fn forget(&self, pid: u32) {
-        if self.0[0].compare_exchange(u64::from(pid), 0, AcqRel, Relaxed).is_ok() {
+        if self.words[0].compare_exchange(u64::from(pid), 0, AcqRel, Relaxed).is_ok() {
             hit(Point::RowForgotten);
         }
     }
@@ -122,12 +128,17 @@ impl<'a> Row<'a> {
 
     /// Adds what is in flight at the peers of several slots to the sums, each in its place.
     pub(super) fn add_to(&self, slots: &[Option<u32>], sums: &mut [Packed]) {
-        let counts = self.0.get(HEADER..).unwrap_or_default();
-        for (sum, slot) in sums.iter_mut().zip(slots) {
-            if let Some(count) = slot.and_then(|slot| counts.get(slot as usize)) {
-                sum.0 = sum.0.wrapping_add(count.load(Relaxed));
-            }
+        for (sum, count) in sums.iter_mut().zip(self.counts(slots)) {
+            sum.0 = sum.0.wrapping_add(count);
         }
+    }
+
+    /// The counts at the peers of several slots, 0 for a peer without one.
+    pub(super) fn counts(&self, slots: &[Option<u32>]) -> impl Iterator<Item = u64> {
+        let counts = self.words.get(HEADER..).unwrap_or_default();
+        slots.iter().map(|slot| {
+            slot.and_then(|slot| counts.get(slot as usize)).map_or(0, |count| count.load(Relaxed))
+        })
     }
 
     /// So much more.
@@ -145,6 +156,6 @@ impl<'a> Row<'a> {
     }
 
     fn count(&self, slot: usize) -> Option<&'a AtomicU64> {
-        self.0.get(HEADER.checked_add(slot)?)
+        self.words.get(HEADER.checked_add(slot)?)
     }
 }

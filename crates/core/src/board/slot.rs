@@ -1,5 +1,6 @@
 //! A slot: what is known of one peer.
 
+use super::health::{self, Health};
 use super::learned::{self, Learned};
 use super::models::{self, List, Served};
 use super::ttft::{self, Histogram};
@@ -23,7 +24,7 @@ const CLOSED: u64 = 1 << 8;
 
 /// Words of a slot.
 mod word {
-    use super::{FAULTS, SAMPLE, learned, models, ttft};
+    use super::{FAULTS, SAMPLE, health, learned, models, ttft};
     pub const KEY: usize = 0;
     pub const UPSTREAM: usize = 1;
     pub const SEEN_AT: usize = 2;
@@ -38,7 +39,9 @@ mod word {
     pub const COMPLETIONS: usize = PICKS + 1;
     pub const FAILURES: usize = PICKS + 2;
     pub const ABORTS: usize = PICKS + 3;
-    pub const TTFT: usize = PICKS + 4;
+    pub const CHANGED_AT: usize = PICKS + 4;
+    pub const HEALTH: usize = CHANGED_AT + 1;
+    pub const TTFT: usize = HEALTH + health::WORDS;
     // From a cache line's begin.
     pub const LEARNED: usize = (TTFT + ttft::WORDS).next_multiple_of(8);
     pub const MODELS: usize = LEARNED + learned::WORDS;
@@ -190,6 +193,9 @@ impl<'a> Slot<'a> {
         match outcome.result {
             Ok((engine, load)) => {
                 self.set(word::LAST_FAULT, 0);
+                if self.sample().is_none_or(|before| before.load != load) {
+                    self.set(word::CHANGED_AT, outcome.at);
+                }
                 self.write_sample(&Sample { at: outcome.at, engine, load, own }, models);
             }
             Err(fault) => {
@@ -316,6 +322,16 @@ impl<'a> Slot<'a> {
             failures: self.get(word::FAILURES),
             aborts: self.get(word::ABORTS),
         }
+    }
+
+    /// Whether it fails, as its answers show.
+    pub fn health(&self) -> Health<'a> {
+        Health::new(&self.0[word::HEALTH..word::HEALTH + health::WORDS])
+    }
+
+    /// When the numbers that the engine reports changed last, in ms; 0 before the first sample.
+    pub fn changed_at(&self) -> u64 {
+        self.get(word::CHANGED_AT)
     }
 
     /// The times to the first body byte.

@@ -76,7 +76,31 @@ fn upper_ms(bucket: usize) -> f64 {
 }
 
 fn bucket(us: u64) -> usize {
-    let position = (4.0 * (us as f64 / 1e3).log2()).ceil();
-    // A float to integer cast saturates, so that 0 µs (−∞) falls into the first bucket.
-    (position as usize).min(BUCKETS - 1)
+    // How many quarters of an octave a time of 2^n to 2^(n+1) ms is above 2^n ms, by its upper bounds.
+    const QUARTERS: [f64; 3] = [1.189_207_115_002_721, std::f64::consts::SQRT_2, 1.681_792_830_507_429];
+    let ms = us as f64 / 1e3;
+    if ms <= 1.0 {
+        return 0;
+    }
+    // Whole octaves are the exponent of the number, of which a power of two is the upper bound.
+    let bits = ms.to_bits();
+    let octave = (bits >> 52) as usize - 1023;
+    let rest = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);
+    let quarters = if rest > 1.0 { 1 + QUARTERS.iter().filter(|bound| rest > **bound).count() } else { 0 };
+    (4 * octave + quarters).min(BUCKETS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_a_quarter_of_an_octave() {
+        for us in
+            (0..100_000_000).step_by(7919).chain([999, 1000, 1001, 2000, 2001, 64_000, 64_001, u64::MAX])
+        {
+            let position = (4.0 * (us as f64 / 1e3).log2()).ceil();
+            assert_eq!(bucket(us), (position as usize).min(BUCKETS - 1), "{us}");
+        }
+    }
 }

@@ -21,7 +21,8 @@ pub use recording::Recording;
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
 use crate::picker::Pick;
-use value::{non_negative, one_of, positive};
+use std::time::Duration;
+use value::{non_negative, one_of, positive, time};
 
 /// What `tblb` says: the method of an upstream.
 #[derive(Debug, Clone)]
@@ -32,11 +33,30 @@ pub struct Balance {
     pub params: Params,
     /// How scores become a pick.
     pub pick: Pick,
+    /// How long the answers of a server may stop before `least_work` counts them as late, None for any time.
+    pub silence: Option<Duration>,
 }
 
 /// The parameters of `tblb`. `w_a`, `w_b` and `w_g` are the published names of the weights.
-const PARAMETERS: [&str; 10] =
-    ["waiting", "cache", "running", "w_a", "w_b", "w_g", "transition_point", "steepness", "power", "pick"];
+const PARAMETERS: [&str; 11] = [
+    "waiting",
+    "cache",
+    "running",
+    "w_a",
+    "w_b",
+    "w_g",
+    "transition_point",
+    "steepness",
+    "power",
+    "pick",
+    "silence",
+];
+
+/// The default of `silence=`: longer than an engine takes to compute a long prompt between two tokens of others.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// The range of `silence=`.
+const SILENCES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(3600)];
 
 impl Default for Balance {
     fn default() -> Self {
@@ -47,7 +67,13 @@ impl Default for Balance {
 impl Balance {
     /// An algorithm with its defaults.
     fn of(algorithm: &'static Algorithm) -> Self {
-        Balance { algorithm, params: Params::new(algorithm.weights), pick: Pick::default() }
+        let params = Params::new(algorithm.weights);
+        Balance { algorithm, params, pick: Pick::default(), silence: Some(SILENCE) }
+    }
+
+    /// The time in ms from which on answers that have stopped count as late, None for never.
+    pub fn silence_ms(&self) -> Option<f64> {
+        self.silence.map(|silence| silence.as_secs_f64() * 1e3)
     }
 
     /// Parses the words after `tblb`.
@@ -77,6 +103,8 @@ impl Balance {
             "transition_point" => self.params.transition_point = positive(word, value)?,
             "steepness" => self.params.steepness = positive(word, value)?,
             "power" => self.params.power = positive(word, value)?,
+            "silence" if value == "off" => self.silence = None,
+            "silence" => self.silence = Some(time(word, value, SILENCES[0], SILENCES[1])?),
             _ => self.pick = one_of(word, value, &Pick::ALL)?,
         }
         Ok(())

@@ -1,66 +1,71 @@
 //! nginx's least_conn, and its way to settle ties.
 
 use super::{Candidate, Standing};
-use std::cmp::Ordering;
 
-/// nginx's least_conn among the candidates of this standing: the fewest connections by weight, compared by
-/// cross-multiplying; ties by smooth weighted round robin among the tied ones.
+/// nginx's least_conn among the candidates of this standing: the fewest connections by weight, ties by smooth weighted round
+/// robin among the tied ones.
 pub fn least_conn(candidates: &mut [Candidate], standing: Standing) -> Option<usize> {
-    let key = |c: &Candidate| (c.conns, c.weight.max(0) as u64);
-    let product = |conns: u64, weight: u64| u128::from(conns) * u128::from(weight);
-    least_by(candidates, standing, key, |a, b| product(a.0, b.1).cmp(&product(b.0, a.1)))
+    least_conn_of(candidates, |c| c.stands(standing))
 }
 
-/// The candidate of this standing whose key is the least by `compare`, ties by smooth weighted round robin. The steps are those of
-/// ngx_http_upstream_get_least_conn_peer: the counters move only where there is a tie, and only those of the
-/// tied peers.
-pub(super) fn least_by<K>(
+/// The same among the candidates that `may` be picked.
+#[inline]
+pub(super) fn least_conn_of(candidates: &mut [Candidate], may: impl Fn(&Candidate) -> bool) -> Option<usize> {
+    least_by(candidates, may, Candidate::load)
+}
+
+/// The candidate with the least key of those that `may` be picked, ties by smooth weighted round robin. The steps are those of
+/// ngx_http_upstream_get_least_conn_peer: the counters move only where there is a tie, and only those of the tied peers.
+#[inline]
+pub(super) fn least_by(
     candidates: &mut [Candidate],
-    standing: Standing,
-    key: impl Fn(&Candidate) -> K,
-    compare: impl Fn(&K, &K) -> Ordering,
+    may: impl Fn(&Candidate) -> bool,
+    key: impl Fn(&Candidate) -> f64,
 ) -> Option<usize> {
-    let mut seen = candidates.iter().enumerate().filter(|(_, c)| c.known.standing == standing);
-    let (mut index, mut least) = seen.next().map(|(i, c)| (i, key(c)))?;
-    let mut tied = false;
-    for (i, candidate) in seen {
-        let this = key(candidate);
-        match compare(&this, &least) {
-            Ordering::Less => (index, least, tied) = (i, this, false),
-            Ordering::Equal => tied = true,
-            Ordering::Greater => {}
+    let (mut first, mut least, mut tied) = (NONE, f64::INFINITY, false);
+    for (i, candidate) in candidates.iter_mut().enumerate() {
+        if !may(candidate) {
+            // No key equals it.
+            candidate.cost = f64::NAN;
+            continue;
+        }
+        let cost = key(candidate);
+        candidate.cost = cost;
+        if cost < least {
+            (first, least, tied) = (i, cost, false);
+        } else if cost == least {
+            tied = true;
         }
     }
-    if tied {
-        smooth_round_robin(candidates, index, |c| {
-            c.known.standing == standing && compare(&key(c), &least) == Ordering::Equal
-        })
-    } else {
-        Some(index)
+    match (first, tied) {
+        (NONE, _) => candidates.iter().position(may),
+        (_, false) => Some(first),
+        (_, true) => smooth_round_robin(candidates, first, least),
     }
 }
 
-/// One turn of smooth weighted round robin from `first` on, over the candidates that are `tied` with it.
-fn smooth_round_robin(
-    candidates: &mut [Candidate],
-    first: usize,
-    tied: impl Fn(&Candidate) -> bool,
-) -> Option<usize> {
-    let mut total = 0i64;
-    let mut chosen: Option<(usize, i64)> = None;
-    for (i, c) in candidates.iter_mut().enumerate().skip(first).filter(|(_, c)| tied(c)) {
-        c.current_weight = c.current_weight.saturating_add(c.effective_weight);
-        total = total.saturating_add(c.effective_weight);
+/// The place of no candidate: none has a key that is a number below infinity.
+const NONE: usize = usize::MAX;
+
+/// One turn of smooth weighted round robin from `first` on, over the candidates that cost as much.
+fn smooth_round_robin(candidates: &mut [Candidate], first: usize, cost: f64) -> Option<usize> {
+    let (mut total, mut most, mut chosen) = (0i64, i64::MIN, first);
+    for (i, c) in candidates.iter_mut().enumerate().skip(first) {
+        if c.cost != cost {
+            continue;
+        }
+        // Like nginx, which lets words run over.
+        c.current_weight = c.current_weight.wrapping_add(c.effective_weight);
+        c.turned = true;
+        total = total.wrapping_add(c.effective_weight);
         if c.effective_weight < c.weight {
             c.effective_weight += 1;
         }
-        if chosen.is_none_or(|(_, most)| c.current_weight > most) {
-            chosen = Some((i, c.current_weight));
+        if c.current_weight > most {
+            (most, chosen) = (c.current_weight, i);
         }
     }
-    let (index, _) = chosen?;
-    if let Some(c) = candidates.get_mut(index) {
-        c.current_weight = c.current_weight.saturating_sub(total);
-    }
-    Some(index)
+    let turn = candidates.get_mut(chosen)?;
+    turn.current_weight = turn.current_weight.wrapping_sub(total);
+    Some(chosen)
 }

@@ -31,6 +31,67 @@ pub struct Candidate {
     pub current_weight: i64,
     /// What is known of the peer beside nginx's own counts.
     pub known: Known,
+    /// What the request costs there; [`pick`] sets it.
+    #[serde(skip)]
+    pub cost: f64,
+    /// Whether [`pick`] has moved the weights above.
+    #[serde(skip)]
+    pub turned: bool,
+    /// Whether it may not be picked after all: a place that is kept from request to request, and is empty in this one.
+    #[serde(skip)]
+    pub absent: bool,
+}
+
+impl Candidate {
+    /// A peer with nginx's numbers of it, and what is known beside them.
+    pub fn new(numbers: Numbers, known: Known) -> Self {
+        let Numbers { conns, weight, effective_weight, current_weight } = numbers;
+        Candidate {
+            conns,
+            weight,
+            effective_weight,
+            current_weight,
+            known,
+            cost: 0.0,
+            turned: false,
+            absent: false,
+        }
+    }
+
+    /// Offers the peer of a kept place with nginx's numbers of now.
+    #[inline]
+    pub fn offer(&mut self, numbers: Numbers) {
+        self.conns = numbers.conns;
+        self.weight = numbers.weight;
+        self.effective_weight = numbers.effective_weight;
+        self.current_weight = numbers.current_weight;
+        (self.turned, self.absent) = (false, false);
+    }
+
+    /// Whether it may be picked among those of this standing.
+    #[inline]
+    fn stands(&self, standing: Standing) -> bool {
+        !self.absent && self.known.standing == standing
+    }
+
+    /// Its connections by its weight. Signed numbers take fewer instructions to convert.
+    #[inline]
+    fn load(&self) -> f64 {
+        self.conns as i64 as f64 / self.weight.max(1) as f64
+    }
+}
+
+/// nginx's own numbers of a peer, as [`Candidate`] has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Numbers {
+    /// Connections that nginx counts at the peer.
+    pub conns: u64,
+    /// The `weight` parameter of the server, ≥ 1.
+    pub weight: i64,
+    /// nginx's weight after failures, 0 to `weight`.
+    pub effective_weight: i64,
+    /// nginx's counter of smooth weighted round robin.
+    pub current_weight: i64,
 }
 
 /// What is known of a peer beside nginx's own counts.
@@ -46,6 +107,15 @@ pub struct Known {
     pub fresh: bool,
     /// How the peer stands.
     pub standing: Standing,
+    /// Whether it failed, and the request that is picked for it tries whether it is well again. One request at a time may.
+    #[serde(default)]
+    pub trial: bool,
+    /// Whether its answers have stopped coming.
+    #[serde(default)]
+    pub suspect: bool,
+    /// Whether it has given too few answers to be judged by them.
+    #[serde(default)]
+    pub new: bool,
     /// What it has to do, None where that is not known.
     pub work: Option<Work>,
 }
@@ -58,10 +128,10 @@ pub enum Standing {
     /// Nothing speaks against it.
     #[default]
     Ready,
-    /// It owes bytes of answers for too long: it may hang.
-    Suspect,
     /// It is over a limit of `tblb_limit`.
     Over,
+    /// Its last answers failed.
+    Failing,
     /// Its engine says that it serves no requests now (see [`crate::load::Load::closed`]).
     Closed,
 }
@@ -99,13 +169,12 @@ pub fn pick(
     rng: &mut fastrand::Rng,
 ) -> Option<Picked> {
     if block.bypass {
-        candidates.iter_mut().for_each(|c| c.known.standing = Standing::Ready);
-        let index = least_conn(candidates, Standing::Ready)?;
+        let index = least_conn::least_conn_of(candidates, |c| !c.absent)?;
         return Some(Picked { index, reason: Reason::Bypass });
     }
-    let standing = candidates.iter().map(|c| c.known.standing).min()?;
+    let standing = candidates.iter().filter(|c| !c.absent).map(|c| c.known.standing).min()?;
     let all_are = match standing {
-        Standing::Ready | Standing::Suspect => None,
+        Standing::Ready | Standing::Failing => None,
         Standing::Over => Some(Reason::Limit),
         Standing::Closed => Some(Reason::LeastConn),
     };
@@ -116,7 +185,7 @@ pub fn pick(
         Some(index) => {
             // Where no peer has metrics, none is worse off than the others.
             let fresh = candidates.get(index).is_some_and(|c| c.known.fresh);
-            let stale = !fresh && candidates.iter().any(|c| c.known.fresh);
+            let stale = !fresh && candidates.iter().any(|c| !c.absent && c.known.fresh);
             Some(Picked { index, reason: if stale { Reason::Stale } else { Reason::Score } })
         }
         None => least_conn(candidates, standing).map(|index| Picked { index, reason: Reason::LeastConn }),
@@ -139,11 +208,10 @@ fn by_rule(
     standing: Standing,
     rng: &mut fastrand::Rng,
 ) -> Option<usize> {
-    let mut others = candidates.iter().filter(|c| c.known.standing == standing);
-    let rated = others.all(|c| c.known.rated);
+    let rated = || candidates.iter().filter(|c| c.stands(standing)).all(|c| c.known.rated);
     match (how.algorithm.rule, how.pick) {
         (Rule::LeastConn, _) => None,
-        (Rule::LeastWork, _) if !rated => least_work::least_work(candidates, standing, f64::from(prompt)),
+        (Rule::LeastWork, _) if !rated() => least_work::least_work(candidates, standing, f64::from(prompt)),
         (_, Pick::Random) => scored::random(candidates, standing, rng),
         (_, Pick::Best) => scored::best(candidates, standing),
     }

@@ -27,13 +27,13 @@ pub(super) fn random(candidates: &[Candidate], standing: Standing, rng: &mut fas
 /// The best score · weight above 0, ties by smooth weighted round robin.
 pub(super) fn best(candidates: &mut [Candidate], standing: Standing) -> Option<usize> {
     candidates.iter().any(|c| worth(c, standing) > 0.0).then_some(())?;
-    least_by(candidates, standing, |c| worth(c, standing), |a, b| b.total_cmp(a))
+    least_by(candidates, |c| c.stands(standing), |c| -worth(c, standing))
 }
 
 /// What a candidate weighs among the others: score · weight, 0 where there is no score above 0 or another standing.
 pub(super) fn worth(candidate: &Candidate, standing: Standing) -> f64 {
     match candidate.known.score {
-        Some(score) if score > 0.0 && score.is_finite() && candidate.known.standing == standing => {
+        Some(score) if score > 0.0 && score.is_finite() && candidate.stands(standing) => {
             score * candidate.weight.max(1) as f64
         }
         _ => 0.0,

@@ -2,20 +2,15 @@ use super::*;
 use proptest::prelude::*;
 
 fn peer(conns: u64, weight: i64, score: Option<f64>) -> Candidate {
-    Candidate {
-        conns,
-        weight,
-        effective_weight: weight,
-        current_weight: 0,
-        known: Known { score, fresh: true, ..Known::default() },
-    }
+    let numbers = Numbers { conns, weight, effective_weight: weight, current_weight: 0 };
+    Candidate::new(numbers, Known { score, fresh: true, ..Known::default() })
 }
 
 fn how(text: &str) -> Block {
     Block::parse(&format!("tblb {text}")).unwrap()
 }
 
-const IDLE: Work = Work { prefill: 0.0, requests: 0.0, pace: 1.0, slowness: 1.0 };
+const IDLE: Work = Work { prefill: 0.0, requests: 0.0, pace: 1.0, slowness: 1.0, step: 600.0 };
 
 #[test]
 fn a_hundred_thousand_random_picks_stay_within_one_per_cent_of_the_theoretical_shares() {
@@ -116,6 +111,49 @@ fn a_closed_peer_is_picked_only_if_all_are() {
 }
 
 #[test]
+fn a_peer_that_fails_is_picked_only_if_all_do() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    for text in ["least_work", "s1", "s1 pick=best"] {
+        let work = |n| Some(Work { requests: n, ..IDLE });
+        let mut peers = [peer(1, 1, Some(0.9)), peer(8, 1, Some(0.1)), peer(2, 1, Some(0.0))];
+        peers.iter_mut().zip([1.0, 80.0, 20.0]).for_each(|(peer, n)| peer.known.work = work(n));
+        let index = |peers: &mut [Candidate], rng: &mut _| pick(&how(text), 100, peers, rng).unwrap().index;
+        peers[0].known.standing = Standing::Failing;
+        peers[2].known.standing = Standing::Failing;
+        for well in [Standing::Ready, Standing::Over] {
+            peers[1].known.standing = well;
+            assert_eq!(index(&mut peers, &mut rng), 1, "{text}");
+        }
+        peers[1].known.standing = Standing::Failing;
+        assert_eq!(index(&mut peers[..1], &mut rng), 0);
+        let picked = pick(&how(text), 100, &mut peers, &mut rng).unwrap();
+        assert_eq!(picked.reason, Reason::Score, "as if none failed");
+    }
+}
+
+#[test]
+fn idle_peers_that_cost_nearly_as_little_take_turns() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let costing = |conns, requests| {
+        let mut peer = peer(conns, 1, None);
+        peer.known.work = Some(Work { requests, ..IDLE });
+        peer
+    };
+    // The cost grows with 6 requests beside these.
+    let mut turns = |mut peers: [Candidate; 4]| {
+        let pick = |_| pick(&how("least_work"), 100, &mut peers, &mut rng).unwrap().index;
+        (0..4).map(pick).collect::<Vec<_>>()
+    };
+    let idle = [costing(0, 2.0), costing(0, 0.5), costing(1, 0.6), costing(0, 9.0)];
+    assert_eq!(turns(idle), [0, 1, 0, 1], "the last costs too much, and the third is not idle");
+    let mut new = idle;
+    new[3].known.new = true;
+    assert_eq!(turns(new), [0, 1, 3, 0], "one that is new takes turns whatever it costs");
+    let busy = [costing(2, 2.0), costing(2, 1.9), costing(2, 1.9), costing(0, 9.0)];
+    assert_eq!(turns(busy), [1, 2, 1, 2], "the least");
+}
+
+#[test]
 fn under_bypass_it_is_least_conn_over_all() {
     let mut rng = fastrand::Rng::with_seed(1);
     for text in ["least_conn; tblb_bypass on", "s1; tblb_bypass on", "s1 pick=best; tblb_bypass on"] {
@@ -141,8 +179,8 @@ fn without_a_score_above_zero_it_is_least_conn() {
 }
 
 prop_compose! {
-    fn any_work()([prefill, requests, pace, slowness] in [prop::num::f64::ANY; 4]) -> Work {
-        Work { prefill, requests, pace, slowness }
+    fn any_work()([prefill, requests, pace, slowness, step] in [prop::num::f64::ANY; 5]) -> Work {
+        Work { prefill, requests, pace, slowness, step }
     }
 }
 
@@ -150,14 +188,15 @@ prop_compose! {
     fn any_candidate()(conns: u64, weight: i64, effective_weight: i64, current_weight: i64,
                        score in prop::option::of(prop::num::f64::ANY), fresh: bool, standing in 0..4usize,
                        work in prop::option::of(any_work())) -> Candidate {
-        let standing = [Standing::Ready, Standing::Suspect, Standing::Over, Standing::Closed][standing];
-        Candidate { conns, weight, effective_weight, current_weight, known: Known { score, fresh, standing, work, ..Known::default() } }
+        let standing = [Standing::Ready, Standing::Over, Standing::Failing, Standing::Closed][standing];
+        let numbers = Numbers { conns, weight, effective_weight, current_weight };
+        Candidate::new(numbers, Known { score, fresh, standing, work, ..Known::default() })
     }
 }
 
 /// What [`any_candidate`] may hold that no shell gives: JSON has no such numbers.
 fn is_finite(candidate: &Candidate) -> bool {
-    let work = candidate.known.work.map_or([0.0; 4], |w| [w.prefill, w.requests, w.pace, w.slowness]);
+    let work = candidate.known.work.map_or([0.0; 5], |w| [w.prefill, w.requests, w.pace, w.slowness, w.step]);
     candidate.known.score.into_iter().chain(work).all(f64::is_finite)
 }
 

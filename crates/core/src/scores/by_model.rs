@@ -1,8 +1,8 @@
 //! Which peers serve which models, and the scores that engines which report by model give themselves.
 
-use super::typical::median;
 use crate::board::Served;
 use crate::config::{Models, Unlisted};
+use crate::median::median;
 use crate::model;
 use crate::picker::Known;
 
@@ -53,6 +53,14 @@ pub struct Asked {
     typical: Option<f64>,
 }
 
+impl Asked {
+    /// Whether no model of the request is known, so that any peer may serve the request.
+    #[inline]
+    pub(crate) fn is_for_any(&self) -> bool {
+        self.range.is_none()
+    }
+}
+
 /// What to do with a request for a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -65,8 +73,10 @@ pub enum Verdict {
 }
 
 impl ByModel {
-    pub fn with_capacity(n: usize) -> Self {
-        ByModel { entries: Vec::with_capacity(n), listings: Vec::with_capacity(n), ..ByModel::default() }
+    /// Makes room for `n` peers.
+    pub fn reserve(&mut self, n: usize) {
+        self.entries.reserve(n.saturating_sub(self.entries.len()));
+        self.listings.reserve(n.saturating_sub(self.listings.len()));
     }
 
     pub fn clear(&mut self) {

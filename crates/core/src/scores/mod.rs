@@ -7,14 +7,15 @@ mod work;
 
 pub use by_model::{Asked, Verdict};
 
-use crate::algorithm::{Nodes, Params, Rule, Speed, Weights};
-use crate::board::{Board, Packed, Sample, Served};
+use crate::algorithm::{Nodes, Params, Rule, Weights};
+use crate::board::{Board, Condition, Packed, Sample, Served};
 use crate::config::{Balance, Block, Limit};
 use crate::engine::Engine;
 use crate::load::{Load, Signal};
 use crate::picker::{Known, Standing};
 use by_model::ByModel;
 use typical::Typical;
+use work::Pace;
 
 /// Which samples count.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,8 @@ pub struct Scores {
     known: Vec<Known>,
     /// The board's version that they were made of; None if they were made of nothing yet.
     version: Option<u64>,
+    /// A number that changes whenever something of what is known becomes another.
+    remade: u64,
     /// When a sample grows stale and they must be made anew though the version stays, in ms.
     expires: u64,
     /// What each peer that is not closed reports, or is taken to.
@@ -39,33 +42,35 @@ pub struct Scores {
     /// The requests of others at each peer, or what they are taken to be; None if no peer says.
     background: Vec<Option<f64>>,
     by_model: ByModel,
-    /// How often the work was followed, that is about how many picks there were.
-    picks: u32,
+    pace: Pace,
     /// Room to compute in.
     nodes: Nodes,
     values: Vec<f64>,
     sorted: Vec<f64>,
     in_flight: Vec<Packed>,
-    speeds: Vec<Speed>,
 }
 
 impl Scores {
     /// Room for `n` peers: what follows allocates nothing for so many.
     pub fn with_capacity(n: usize) -> Self {
-        Scores {
-            known: Vec::with_capacity(n),
-            version: None,
-            expires: 0,
-            loads: Vec::with_capacity(n),
-            background: Vec::with_capacity(n),
-            by_model: ByModel::with_capacity(n),
-            picks: 0,
-            nodes: Nodes::with_capacity(n),
-            values: Vec::with_capacity(n),
-            sorted: Vec::with_capacity(n),
-            in_flight: Vec::with_capacity(n),
-            speeds: Vec::with_capacity(n),
+        let mut scores = Scores::default();
+        scores.make_room(n);
+        scores
+    }
+
+    /// Makes room for `n` peers.
+    pub fn make_room(&mut self, n: usize) {
+        let more = n.saturating_sub(self.known.len());
+        self.known.reserve(more);
+        for list in [&mut self.values, &mut self.sorted] {
+            list.reserve(n.saturating_sub(list.len()));
         }
+        self.loads.reserve(n.saturating_sub(self.loads.len()));
+        self.background.reserve(n.saturating_sub(self.background.len()));
+        self.in_flight.reserve(n.saturating_sub(self.in_flight.len()));
+        self.by_model.reserve(n);
+        self.nodes.reserve(n);
+        self.pace.reserve(n);
     }
 
     /// Says that the peers of the group are others now.
@@ -76,8 +81,14 @@ impl Scores {
     /// What is known of the peer at `index` of the group. Its score is None where no peer has fresh metrics that the
     /// algorithm can use and where its engine is closed; where only its own are not fresh it is taken to be a typical one
     /// of the others.
+    #[inline]
     pub fn get(&self, index: usize) -> Known {
         self.known.get(index).copied().unwrap_or_default()
+    }
+
+    /// A number that changes whenever something of what [`Scores::get`] gives becomes another.
+    pub fn remade(&self) -> u64 {
+        self.remade
     }
 
     /// The requests of others at the peer at `index` of the group, as far as its metrics or those of the others tell.
@@ -101,8 +112,10 @@ impl Scores {
     }
 
     /// What is known of the peer at `index` for a request; None if it does not serve the model.
+    #[inline]
     pub fn get_for(&self, index: usize, asked: &Asked) -> Option<Known> {
-        self.by_model.known(index, asked, self.get(index))
+        let known = self.get(index);
+        if asked.is_for_any() { Some(known) } else { self.by_model.known(index, asked, known) }
     }
 
     /// What is known of the peer at `index`, to be shown. Where the algorithm goes by work, the score is the least work of
@@ -133,7 +146,7 @@ impl Scores {
     ) {
         self.follow_metrics(block, board, upstream, slots, at);
         if matches!(block.balance.algorithm.rule, Rule::LeastWork) {
-            self.follow_work(board, slots, at.now);
+            self.follow_work(board, slots, block.balance.silence_ms(), at.now);
         }
     }
 
@@ -151,14 +164,16 @@ impl Scores {
             return;
         }
         self.version = Some(version);
+        self.remade = self.remade.wrapping_add(1);
         self.expires = u64::MAX;
+        self.pace.forget();
         self.known.clear();
         self.loads.clear();
         self.background.clear();
         self.by_model.clear();
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
-            let known = known_of(sample, &block.limit);
+            let known = self.judged(known_of(sample, &block.limit), &block.balance, board, *slot, at.now);
             // Asleep it looks idle, and the others would look busy beside it.
             let open = sample.filter(|_| known.standing != Standing::Closed);
             if known.standing != Standing::Closed {
@@ -175,6 +190,21 @@ impl Scores {
         self.complete(&typical, board, slots);
         self.score(&block.balance, &typical);
         self.by_model.complete(&mut self.known, typical.load.is_unknown(), &mut self.sorted);
+    }
+
+    /// What is known of a peer, with what its own answers show of its health.
+    fn judged(&mut self, known: Known, how: &Balance, board: &Board, slot: Option<u32>, now: u64) -> Known {
+        // least_conn is nginx's own, which counts failures by `max_fails`.
+        let judges = !matches!(how.algorithm.rule, Rule::LeastConn);
+        let slot = slot.filter(|_| judges).and_then(|slot| board.slot(slot as usize));
+        match slot.map_or(Condition::Well, |slot| slot.health().condition(now)) {
+            Condition::Well => known,
+            Condition::OnTrial => Known { trial: true, ..known },
+            Condition::Fails { until } => {
+                self.expires = self.expires.min(until);
+                Known { standing: known.standing.max(Standing::Failing), ..known }
+            }
+        }
     }
 
     /// Puts down what the peers without fresh metrics are taken to report.

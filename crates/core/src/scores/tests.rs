@@ -290,7 +290,7 @@ fn known(pool: &Pool, scores: &mut Scores, now: u64) -> Vec<crate::picker::Known
 }
 
 #[test]
-fn a_peer_whose_answers_stop_coming_is_suspect_until_they_come_again() {
+fn silence_costs_in_proportion_and_any_sign_of_life_ends_it() {
     let pool = Pool::new(2);
     let board = Board::open(&pool.words).unwrap();
     let (mut scores, row) = (Scores::with_capacity(2), board.row(0).unwrap());
@@ -298,19 +298,51 @@ fn a_peer_whose_answers_stop_coming_is_suspect_until_they_come_again() {
     let slot = pool.slots[0].unwrap() as usize;
     let learned = board.slot(slot).unwrap().learned();
     learned.hear(1000, false);
-    let standings = |scores: &mut Scores, now| {
-        known(&pool, scores, now).iter().map(|known| known.standing).collect::<Vec<_>>()
+    let mut seen = |text: &str, now: u64| {
+        pool.scores(&mut scores, &format!("least_work {text}"), now);
+        let known = scores.get(0);
+        assert_eq!((known.standing, scores.get(1).suspect), (Standing::Ready, false), "a hint, no verdict");
+        let requests = known.work.unwrap().requests;
+        assert_eq!(known.suspect, requests > 1.0, "{requests}");
+        requests
     };
     row.enter(slot, InFlight::one(100));
-    assert_eq!(standings(&mut scores, 60_000), [Standing::Ready; 2], "none was coming");
+    assert_eq!(seen("", 60_000), 1.0, "no answer was coming");
     row.enter(slot, InFlight { streams: 1, ..InFlight::default() });
-    assert_eq!(standings(&mut scores, 2000), [Standing::Ready; 2]);
-    assert_eq!(standings(&mut scores, 2001), [Standing::Suspect, Standing::Ready]);
-    learned.hear(2010, true);
-    assert_eq!(standings(&mut scores, 2500), [Standing::Ready; 2]);
-    // The gap of 1010 ms that it has shown: twenty of those are too long.
-    assert_eq!(standings(&mut scores, 20_000), [Standing::Ready; 2]);
-    assert_eq!(standings(&mut scores, 22_211), [Standing::Suspect, Standing::Ready]);
+    assert_eq!([3000, 4000, 5000].map(|now| seen("", now)), [1.0, 1.5, 2.0]);
+    assert_eq!(seen("", 60_000), 4.0, "no more than that");
+    assert_eq!([seen("silence=off", 60_000), seen("silence=100s", 60_000)], [1.0, 1.0]);
+    // Numbers that change are a sign of life, as far as they are fresh.
+    pool.report(0, 58_000, Some(1.0), None);
+    assert_eq!(seen("", 58_500), 1.0);
+    pool.report(0, 61_000, Some(1.0), None);
+    assert_eq!(seen("", 61_500), 1.75, "they have not changed since");
+    learned.hear(62_000, false);
+    assert_eq!(seen("", 63_000), 1.0);
+    // Streams that usually pause for a second may do so for twenty.
+    (0..300).for_each(|_| learned.gap().learn(1000.0));
+    assert_eq!(seen("", 81_000), 1.0);
+    assert!(seen("", 92_100) > 1.5);
+}
+
+#[test]
+fn a_peer_that_fails_is_left_alone_and_then_put_on_trial() {
+    let pool = Pool::new(2);
+    let board = Board::open(&pool.words).unwrap();
+    let slot = board.slot(pool.slots[0].unwrap() as usize).unwrap();
+    for (text, leaves_alone) in [("least_work", true), ("s2_enhanced", true), ("least_conn", false)] {
+        slot.health().succeed();
+        let mut scores = Scores::with_capacity(2);
+        let mut seen = |now| {
+            pool.scores(&mut scores, text, now);
+            (scores.get(0).standing == Standing::Failing, scores.get(0).trial)
+        };
+        assert_eq!(seen(1000), (false, false));
+        assert!(slot.health().fail(900, 1000));
+        board.touch(&slot);
+        assert_eq!([1001, 2999].map(&mut seen), [(leaves_alone, false); 2], "{text}");
+        assert_eq!(seen(3000), (false, leaves_alone), "{text}: time alone puts it on trial");
+    }
 }
 
 #[test]
@@ -336,11 +368,8 @@ fn work_is_what_all_workers_have_in_flight_and_what_was_learnt() {
     assert!(close(works[0].pace, (20.0f64 / 15.0).sqrt()) && close(works[1].pace, 1.0), "{works:?}");
     assert!(close(works[0].slowness, 1.25f64.powf(0.25)), "its slope is the least: {works:?}");
     assert!(close(works[1].slowness, 1.5f64.sqrt()), "its prefill is the least: {works:?}");
-    assert_eq!(
-        (works[2].pace, works[2].slowness),
-        (1.0, 1.0),
-        "who has taught nothing is taken for the best"
-    );
+    let median = (works[0].pace, (1.5 * 1.25f64.sqrt()).sqrt());
+    assert_eq!((works[2].pace, works[2].slowness), median, "what taught nothing is taken for the median");
 }
 
 /// Found by fuzzing the words of a board.

@@ -1,6 +1,7 @@
 //! What a peer without fresh metrics is taken to report: what is typical of the others, for our own requests there.
 
 use crate::load::{Load, Signal};
+use crate::median::median;
 
 /// What the peers with fresh metrics report, by the median of each number.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -48,26 +49,12 @@ fn median_of(values: impl Iterator<Item = f64>, sorted: &mut Vec<f64>) -> Option
     median(sorted)
 }
 
-/// The median, None of nothing. Of two it is the larger one: a load that is thought too large does less harm. Moves the
-/// values about.
-pub(super) fn median(values: &mut [f64]) -> Option<f64> {
-    let middle = values.len() / 2;
-    (middle < values.len()).then(|| *values.select_nth_unstable_by(middle, f64::total_cmp).1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn load(waiting: f64, running: f64, cache: f64) -> Load {
         Load { waiting: Some(waiting), running: Some(running), cache: Some(cache), ..Load::default() }
-    }
-
-    #[test]
-    fn the_median_of_two_is_the_larger_one() {
-        let of = |values: &[f64]| median(&mut values.to_vec());
-        assert_eq!([of(&[]), of(&[3.0]), of(&[9.0, 1.0])], [None, Some(3.0), Some(9.0)]);
-        assert_eq!([of(&[5.0, 1.0, 3.0]), of(&[4.0, 2.0, 8.0, 6.0])], [Some(3.0), Some(6.0)]);
     }
 
     #[test]

@@ -46,10 +46,11 @@ fn upstream(out: &mut String, upstream: &Upstream) -> std::fmt::Result {
 
 /// What speaks against a peer.
 fn mark(peer: &Peer) -> &'static str {
-    match (peer.closed, peer.suspect) {
-        (true, _) => ", closed",
-        (false, true) => ", suspect",
-        (false, false) => "",
+    match (peer.closed, peer.failing, peer.suspect) {
+        (true, ..) => ", closed",
+        (false, true, _) => ", failing",
+        (false, false, true) => ", suspect",
+        (false, false, false) => "",
     }
 }
 

@@ -153,6 +153,8 @@ pub struct Peer {
     pub prefill: u64,
     /// Whether answers were coming from it and have stopped (`least_work` only).
     pub suspect: bool,
+    /// Whether its last answers failed, so that it is left alone but for a request now and then.
+    pub failing: bool,
     /// Time per output token in ms as learnt from its answers; null before the first.
     pub tpot_ms: Option<f64>,
     /// The algorithm's score; null where it has none.
@@ -237,7 +239,8 @@ impl Peer {
             models: slot.and_then(|slot| models(&slot)),
             in_flight: own.active,
             prefill: own.prefill,
-            suspect: known.standing == Standing::Suspect,
+            suspect: known.suspect,
+            failing: known.standing == Standing::Failing || known.trial,
             tpot_ms: slot.and_then(|slot| slot.learned().tpot().get()).map(|us| us / 1e3),
             score: known.score,
             picks: totals.picks,

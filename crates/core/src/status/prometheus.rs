@@ -18,6 +18,7 @@ const FAMILIES: &[Family] = &[
         Some(p.prefill as f64)
     }),
     ("suspect", "gauge", "Whether answers have stopped coming.", |p| Some(f64::from(p.suspect))),
+    ("failing", "gauge", "Whether the last answers of the server failed.", |p| Some(f64::from(p.failing))),
     ("tpot_seconds", "gauge", "Learnt time per output token.", |p| p.tpot_ms.map(|ms| ms / 1e3)),
     ("score", "gauge", "The algorithm's score.", |p| p.score),
     ("picks_total", "counter", "Times that the server was picked.", |p| Some(p.picks as f64)),

@@ -4,10 +4,12 @@
 mod teaching;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use crate::answer::{Answer, Delivery, Part};
 
 use crate::algorithm::requests;
+use crate::balancer::Taken;
 use crate::board::{Board, InFlight, Row, Slot};
 use crate::failpoint::{Point, hit};
 
@@ -34,7 +36,10 @@ const BESIDE: f64 = 300.0;
 pub enum Ending {
     /// The answer came whole.
     Completed,
-    /// No connection, an error of the engine, or an answer that broke off.
+    /// The engine refused the request for a mistake of its client: 400, 401, 404, …
+    Refused,
+    /// No connection, an error of the engine (also in the body of a success), no room there (429), or an answer that broke
+    /// off.
     Failed,
     /// The client gave up.
     Aborted,
@@ -74,6 +79,10 @@ struct Try {
     speaks: bool,
     /// Whether it has a prompt, so that its answer is one that the engine generates.
     prompted: bool,
+    /// Whether it tries a peer that failed.
+    trial: bool,
+    /// Whether its answer has shown that the peer is well.
+    shown: bool,
     /// Tokens that stood before its first one when it was picked.
     tokens: f64,
     /// Requests that were there when it was picked (see [`requests`]).
@@ -101,10 +110,12 @@ impl Tries {
         Tries { tries: Vec::with_capacity(n), free: Vec::with_capacity(n), swept_at: 0 }
     }
 
-    /// A request with a prompt of so many tokens goes to the peer of a slot at `now` (µs), where there are so many of
-    /// others; 0 tokens are those of a request for something that is not generated, which teaches nothing. None if there is
-    /// no room.
-    pub fn begin(&mut self, at: Ledger, slot: u32, prompt: u32, others: f64, now: u64) -> Option<Id> {
+    /// A request with a prompt of so many tokens goes to the peer that was taken, at `now` (µs); 0 tokens are those of a
+    /// request for something that is not generated, which teaches nothing. None if there is no room, or if the peer has no
+    /// slot.
+    pub fn begin(&mut self, at: Ledger, taken: &Taken, prompt: u32, now: u64) -> Option<Id> {
+        let Taken { slot, others, trial, .. } = *taken;
+        let slot = slot?;
         let index = self.place()?;
         let before = at.board.in_flight(slot as usize);
         at.row.enter(slot as usize, InFlight::one(prompt));
@@ -131,6 +142,8 @@ impl Tries {
             prefill: prompt,
             speaks: false,
             prompted: prompt > 0,
+            trial,
+            shown: false,
             tokens,
             requests: requests(before.active as f64, others),
             picked_at: now,
@@ -158,6 +171,8 @@ impl Tries {
             prefill: 0,
             speaks: false,
             prompted: false,
+            trial: false,
+            shown: false,
             tokens: 0.0,
             requests: 1.0,
             picked_at: 0,
@@ -204,10 +219,13 @@ impl Tries {
         }
     }
 
-    /// A try ends; only one that completed teaches anything.
-    pub fn end(&mut self, at: Ledger, id: Id, ending: Ending) {
+    /// A try ends at `now` (µs); only one that completed teaches how fast the peer is.
+    pub fn end(&mut self, at: Ledger, id: Id, ending: Ending, now: u64) {
         let Some(one) = self.get(id) else { return };
         one.live = false;
+        // A success by its status may report an error in its body.
+        let has_failed = ending == Ending::Completed && one.answer.error();
+        let ending = if has_failed { Ending::Failed } else { ending };
         at.row.leave(
             one.slot as usize,
             InFlight { streams: u64::from(one.is_read()), ..InFlight::one(one.prefill) },
@@ -221,9 +239,11 @@ impl Tries {
                         one.teach(&slot);
                     }
                 }
+                Ending::Refused => slot.count_completion(),
                 Ending::Failed => slot.count_failure(),
                 Ending::Aborted => slot.count_abort(),
             }
+            one.judge(at, &slot, ending, now);
         }
         // As much room as for the tries themselves: it holds each index once.
         self.free.push(id.index);

@@ -37,6 +37,7 @@ impl Try {
         if let Some(slot) = at.slot(self) {
             // Only generated text tells how long an engine pauses.
             slot.learned().hear(now / 1000, coming && self.answer.is_known());
+            self.note_progress(at, &slot, now);
         }
         begins
     }
@@ -79,12 +80,14 @@ impl Try {
     }
 
     /// Teaches what its answer tells of the peer: a whole answer of generated text that reports no error. One that was held
-    /// back on the way teaches nothing.
+    /// back on the way teaches nothing but how long clients wait here.
     pub(super) fn teach(&self, slot: &Slot) {
         let (answer, learned) = (&self.answer, slot.learned());
         let first_at = answer.first_at().filter(|_| !answer.error());
         let (Some(first_at), Some(delivery)) = (first_at, answer.delivery(self.picked_at)) else { return };
         let waited = |until: u64| until.saturating_sub(self.picked_at) as f64;
+        // However the text came, its client waited so long.
+        learned.wait().learn(waited(first_at));
         match delivery {
             Delivery::Held => {}
             Delivery::Streamed => {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::board::Shape;
+use crate::board::{Condition, Shape};
+use crate::reason::Reason;
 use std::sync::atomic::AtomicU64;
 
 const SHAPE: Shape = Shape { upstreams: 1, slots: 2, rows: 1 };
@@ -31,6 +32,14 @@ impl Zone {
     }
 }
 
+/// When tries end, where that does not matter.
+const NOW: u64 = 1_200_000;
+
+/// A peer that was taken, by its slot, with so many requests of others.
+fn to(slot: u32, others: f64) -> Taken {
+    Taken { place: 0, slot: Some(slot), others, score: None, reason: Reason::Score, trial: false }
+}
+
 /// Events of a token each.
 fn tokens(n: u32) -> Part {
     Part { events: n, tokens: f64::from(n) }
@@ -45,18 +54,18 @@ fn whole(tokens: f64) -> Part {
 fn the_prompt_weighs_until_the_first_text_and_the_request_until_its_end() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
-    let first = tries.begin(at, 0, 100, 0.0, 1_000_000).unwrap();
-    let second = tries.begin(at, 0, 50, 0.0, 1_000_001).unwrap();
+    let first = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
+    let second = tries.begin(at, &to(0, 0.0), 50, 1_000_001).unwrap();
     assert_eq!(zone.in_flight(), (2, 150));
     tries.count(at, first, Part::default(), 1_010_000);
     assert_eq!(zone.in_flight(), (2, 150), "a header is no text");
     tries.count(at, first, tokens(1), 1_020_000);
     tries.count(at, first, tokens(1), 1_040_000);
     assert_eq!(zone.in_flight(), (2, 50));
-    tries.end(at, second, Ending::Failed);
+    tries.end(at, second, Ending::Failed, NOW);
     assert_eq!(zone.in_flight(), (1, 0));
-    tries.end(at, first, Ending::Aborted);
-    tries.end(at, first, Ending::Aborted);
+    tries.end(at, first, Ending::Aborted, NOW);
+    tries.end(at, first, Ending::Aborted, NOW);
     assert_eq!((zone.in_flight(), tries.len()), ((0, 0), 0));
     let totals = zone.slot().totals();
     assert_eq!((totals.picks, totals.failures, totals.aborts, totals.completions), (2, 1, 1, 0));
@@ -67,13 +76,13 @@ fn the_prompt_weighs_until_the_first_text_and_the_request_until_its_end() {
 fn a_stream_teaches_both_times() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
-    let _other = tries.begin(at, 0, 0, 0.0, 900_000).unwrap();
-    let id = tries.begin(at, 0, 200, 10.0, 1_000_000).unwrap();
+    let _other = tries.begin(at, &to(0, 0.0), 0, 900_000).unwrap();
+    let id = tries.begin(at, &to(0, 10.0), 200, 1_000_000).unwrap();
     assert!(tries.count(at, id, tokens(1), 1_050_000), "the first token");
     for n in 1..=100 {
         tries.count(at, id, tokens(1), 1_050_000 + n * 20_000);
     }
-    tries.end(at, id, Ending::Completed);
+    tries.end(at, id, Ending::Completed, NOW);
     let learned = zone.slot().learned();
     assert!((learned.tpot().get().unwrap() / 20_000.0 - 1.0).abs() < 0.02);
     assert!((learned.prefill().get().unwrap() - 50_000.0 / 500.0).abs() < 1e-9, "of 200 tokens and 300");
@@ -87,13 +96,13 @@ fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per
     let at = zone.ledger();
     zone.slot().learned().prefill().learn(100.0);
     zone.slot().learned().pieces().learn(1.5);
-    let id = tries.begin(at, 0, 200, 0.0, 1_000_000).unwrap();
+    let id = tries.begin(at, &to(0, 0.0), 200, 1_000_000).unwrap();
     tries.sweep(at, 1_090_000);
     assert_eq!(zone.in_flight(), (1, 200));
     tries.sweep(at, 1_201_000);
     assert_eq!(zone.in_flight(), (1, 0), "four times the 50 ms that 500 tokens take");
     tries.count(at, id, whole(200.0), 5_050_000);
-    tries.end(at, id, Ending::Completed);
+    tries.end(at, id, Ending::Completed, NOW);
     assert!((zone.slot().learned().tpot().get().unwrap() - 20_000.0).abs() < 1e-6, "200 tokens in 4 s");
     assert!((zone.slot().learned().slope().get().unwrap() - 400.0).abs() < 1e-6, "and of an idle peer");
 }
@@ -104,9 +113,9 @@ fn what_was_not_generated_teaches_nothing() {
     let at = zone.ledger();
     let page = whole(500.0);
     for (prompt, took) in [(0, 4_000), (0, 4_000_000), (100, 20_000)] {
-        let id = tries.begin(at, 0, prompt, 0.0, 1_000_000).unwrap();
+        let id = tries.begin(at, &to(0, 0.0), prompt, 1_000_000).unwrap();
         tries.count(at, id, page, 1_000_000 + took);
-        tries.end(at, id, Ending::Completed);
+        tries.end(at, id, Ending::Completed, NOW);
         assert_eq!(zone.slot().learned().tpot().get(), None, "{prompt} tokens, {took} µs");
     }
     assert_eq!(zone.slot().learned().pieces().count(), 1, "the last one could have been generated");
@@ -120,11 +129,11 @@ fn what_a_long_idle_peer_taught_counts_as_one_answer() {
     learned.hear(1000, false);
     (0..100).for_each(|_| learned.tpot().learn(800_000.0));
     let mut answer = |picked_at: u64| {
-        let id = tries.begin(at, 0, 200, 0.0, picked_at).unwrap();
+        let id = tries.begin(at, &to(0, 0.0), 200, picked_at).unwrap();
         (0..=100).for_each(|n| {
             tries.count(at, id, tokens(1), picked_at + (n + 1) * 20_000);
         });
-        tries.end(at, id, Ending::Completed);
+        tries.end(at, id, Ending::Completed, NOW);
         (learned.tpot().get().unwrap() / 1000.0).round()
     };
     assert_eq!(answer(11_000_000), 777.0, "one of 33");
@@ -137,12 +146,12 @@ fn what_has_no_room_is_not_counted() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(1));
     let at = zone.ledger();
     let room = tries.tries.capacity();
-    let ids: Vec<_> = (0..room).filter_map(|_| tries.begin(at, 1, 1, 0.0, 1)).collect();
-    assert_eq!((ids.len(), tries.begin(at, 1, 1, 0.0, 1)), (room, None));
-    tries.end(at, ids[0], Ending::Completed);
-    let again = tries.begin(at, 1, 1, 0.0, 1).unwrap();
+    let ids: Vec<_> = (0..room).filter_map(|_| tries.begin(at, &to(1, 0.0), 1, 1)).collect();
+    assert_eq!((ids.len(), tries.begin(at, &to(1, 0.0), 1, 1)), (room, None));
+    tries.end(at, ids[0], Ending::Completed, NOW);
+    let again = tries.begin(at, &to(1, 0.0), 1, 1).unwrap();
     assert_ne!(again, ids[0]);
-    tries.end(at, ids[0], Ending::Completed);
+    tries.end(at, ids[0], Ending::Completed, NOW);
     assert_eq!(tries.len(), room, "a name of a try that has ended names none");
 }
 
@@ -152,12 +161,12 @@ fn where_answers_are_streams_a_prompt_weighs_until_its_first_text() {
     let at = zone.ledger();
     zone.slot().learned().prefill().learn(100.0);
     zone.slot().learned().pieces().learn(2.0);
-    let id = tries.begin(at, 0, 200, 0.0, 1_000_000).unwrap();
+    let id = tries.begin(at, &to(0, 0.0), 200, 1_000_000).unwrap();
     tries.sweep(at, 60_000_000);
     assert_eq!(zone.in_flight(), (1, 200), "the engine may hang");
     tries.count(at, id, tokens(1), 61_000_000);
     assert_eq!((zone.in_flight(), at.board.in_flight(0).streams), ((1, 0), 1));
-    tries.end(at, id, Ending::Aborted);
+    tries.end(at, id, Ending::Aborted, NOW);
     assert_eq!(at.board.in_flight(0), InFlight::default());
 }
 
@@ -169,20 +178,20 @@ fn event(text: &str) -> String {
 /// each.
 fn answer(zone: &Zone, events: u64, mut with: impl FnMut(&mut Tries, Id, u64, u64)) {
     let (at, mut tries) = (zone.ledger(), Tries::with_capacity(4));
-    let id = tries.begin(at, 0, 200, 0.0, 1_000_000).unwrap();
+    let id = tries.begin(at, &to(0, 0.0), 200, 1_000_000).unwrap();
     for n in 0..events {
         let now = 1_100_000 + n * 20_000;
         with(&mut tries, id, n, now);
         tries.read(at, id, event(" a").as_bytes(), now);
     }
-    tries.end(at, id, Ending::Completed);
+    tries.end(at, id, Ending::Completed, NOW);
 }
 
 #[test]
 fn comments_and_events_without_text_are_no_beginning() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
-    let id = tries.begin(at, 0, 100, 0.0, 1_000_000).unwrap();
+    let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
     for quiet in [": keep-alive\n\n", &event("")] {
         assert!(!tries.read(at, id, quiet.as_bytes(), 1_010_000));
     }
@@ -221,11 +230,11 @@ fn what_was_held_back_teaches_nothing() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
     for gap in [0, 100] {
-        let id = tries.begin(at, 0, 200, 0.0, 1_000_000).unwrap();
+        let id = tries.begin(at, &to(0, 0.0), 200, 1_000_000).unwrap();
         (0..40).for_each(|n| {
             tries.read(at, id, event(" a").as_bytes(), 1_900_000 + n * gap);
         });
-        tries.end(at, id, Ending::Completed);
+        tries.end(at, id, Ending::Completed, NOW);
     }
     let learned = zone.slot().learned();
     assert_eq!([learned.tpot().get(), learned.prefill().get(), learned.pieces().get()], [None; 3]);
@@ -270,4 +279,99 @@ fn while_the_client_takes_nothing_no_time_passes_for_the_engine() {
         0 => tries.blocked(zone.ledger(), id, true, now),
         _ => assert_eq!(streams(), 0),
     });
+}
+
+#[test]
+fn failures_count_until_a_good_answer() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let condition = |ms: u64| zone.slot().health().condition(ms);
+    let mut ends = |begun: u64, ending: Ending, ended: u64| {
+        let id = tries.begin(at, &to(0, 0.0), 100, begun * 1000).unwrap();
+        tries.end(at, id, ending, ended * 1000);
+    };
+    let version = at.board.version(0);
+    ends(1_000, Ending::Refused, 1_010);
+    assert_eq!((condition(1_010), at.board.version(0)), (Condition::Well, version), "the client's mistake");
+    ends(1_020, Ending::Completed, 1_030);
+    ends(1_040, Ending::Failed, 1_050);
+    assert_eq!((condition(1_050), at.board.version(0)), (Condition::Fails { until: 3_050 }, version + 1));
+    ends(1_060, Ending::Completed, 1_070);
+    assert_eq!((condition(1_070), at.board.version(0)), (Condition::Well, version + 2));
+}
+
+#[test]
+fn clients_that_give_up_count_where_they_had_reason_to() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let mut fails = |usual_ms: u64, text_at: &[u64], gives_up: u64| {
+        let learned = zone.slot().learned();
+        (0..300).for_each(|_| learned.wait().learn(usual_ms as f64 * 1e3));
+        (0..300).for_each(|_| learned.gap().learn(20.0));
+        let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
+        text_at.iter().for_each(|ms| {
+            tries.count(at, id, tokens(1), (1000 + ms) * 1000);
+        });
+        tries.end(at, id, Ending::Aborted, (1000 + gives_up) * 1000);
+        zone.slot().health().succeed()
+    };
+    assert!(!fails(50, &[], 400), "in haste");
+    assert!(fails(50, &[], 600));
+    assert!(!fails(400, &[], 700), "no longer than twice what is usual");
+    assert!(!fails(50, &[100, 120, 140], 500), "a stream that was read enough of");
+    assert!(fails(50, &[100, 120, 140], 700), "a stream that stopped");
+}
+
+#[test]
+fn an_error_in_the_body_of_a_success_is_a_failure() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
+    tries.read(at, id, b"{\"object\":\"error\",\"message\":\"x\"}", 1_010_000);
+    tries.end(at, id, Ending::Completed, 1_010_000);
+    let totals = zone.slot().totals();
+    assert_eq!((totals.failures, totals.completions, zone.slot().health().failures()), (1, 0, 1));
+}
+
+#[test]
+fn a_client_that_took_nothing_had_no_reason_to_give_up() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
+    tries.count(at, id, tokens(1), 1_100_000);
+    tries.blocked(at, id, true, 1_100_000);
+    tries.end(at, id, Ending::Aborted, 60_000_000);
+    assert_eq!(zone.slot().health().failures(), 0);
+}
+
+#[test]
+fn a_stream_that_keeps_coming_shows_that_its_peer_is_well() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    zone.slot().health().fail(0, 1_000);
+    let before = tries.begin(at, &to(0, 0.0), 100, 500_000).unwrap();
+    let after = tries.begin(at, &to(0, 0.0), 100, 3_000_000).unwrap();
+    let failures = || zone.slot().health().failures();
+    [600, 1_700, 3_000].iter().for_each(|ms| {
+        tries.count(at, before, tokens(1), ms * 1000);
+    });
+    assert_eq!(failures(), 1, "it began before the failure");
+    [3_100, 3_500].iter().for_each(|ms| {
+        tries.count(at, after, tokens(1), ms * 1000);
+    });
+    assert_eq!(failures(), 1, "an engine that hangs may have sent as much");
+    tries.count(at, after, tokens(1), 4_200_000);
+    assert_eq!(failures(), 0);
+}
+
+#[test]
+fn a_trial_that_shows_nothing_leaves_the_right_to_try_to_another() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let (at, health) = (zone.ledger(), zone.slot().health());
+    health.fail(0, 1_000);
+    assert!(health.begin_trial(3_000));
+    let id = tries.begin(at, &Taken { trial: true, ..to(0, 0.0) }, 100, 3_000_000).unwrap();
+    assert_eq!(health.condition(3_100), Condition::Fails { until: 63_000 });
+    tries.end(at, id, Ending::Aborted, 3_100_000);
+    assert_eq!(health.condition(3_100), Condition::OnTrial);
 }

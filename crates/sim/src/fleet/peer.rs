@@ -1,5 +1,7 @@
 //! A peer as an nginx instance keeps it in its list.
 
+use tblb_core::picker::Numbers;
+
 use crate::node::Nanos;
 
 /// nginx's clock of peers ticks in seconds.
@@ -39,6 +41,12 @@ impl Peer {
             accessed: 0,
             checked: 0,
         }
+    }
+
+    /// What the picker takes of it.
+    pub fn numbers(&self) -> Numbers {
+        let Peer { conns, weight, effective_weight, current_weight, .. } = *self;
+        Numbers { conns, weight, effective_weight, current_weight }
     }
 
     /// Whether it may be picked: it has not failed of late.

@@ -8,16 +8,7 @@ use crate::fleet::Peer;
 /// Fills `candidates` with the eligible peers, and with what is known of each.
 pub(super) fn gather(view: &View<'_>, candidates: &mut Vec<Candidate>, known: impl Fn(usize) -> Known) {
     candidates.clear();
-    candidates.extend(view.eligible.iter().map(|&at| {
-        let peer = &view.peers[at];
-        Candidate {
-            conns: peer.conns,
-            weight: peer.weight,
-            effective_weight: peer.effective_weight,
-            current_weight: peer.current_weight,
-            known: known(at),
-        }
-    }));
+    candidates.extend(view.eligible.iter().map(|&at| Candidate::new(view.peers[at].numbers(), known(at))));
 }
 
 /// Writes back the weights that a pick moved, and says which peer the candidate was.

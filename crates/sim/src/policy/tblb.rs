@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 
 use tblb_core::algorithm::Rule;
+use tblb_core::balancer::{Group, Pick, Terms};
 use tblb_core::config::Block;
-use tblb_core::picker::{self, Candidate};
-use tblb_core::scores::{Freshness, Scores};
 use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
 
-use super::choice::{gather, settle};
 use super::{Context, Policy, Scene, Seen, Try, View};
 use crate::node::Nanos;
 
@@ -25,28 +23,21 @@ pub struct Tblb {
     workers: Vec<Worker>,
     /// The tokens that the prompts of the requests under way count for, and their tries.
     requests: HashMap<u64, (u32, Option<Id>)>,
-    candidates: Vec<Candidate>,
-    /// The age above which a page counts no more, in ms.
-    stale: u64,
 }
 
 struct Worker {
-    scores: Scores,
+    group: Group<usize>,
     tries: Tries,
 }
 
 impl Tblb {
     /// What this directive says.
     pub fn new(block: &Block, context: &Context<'_>) -> Self {
-        let peers = context.speeds.len();
-        let stale = block.metrics.as_ref().and_then(|metrics| metrics.stale);
-        let worker = |_| Worker { scores: Scores::with_capacity(peers), tries: Tries::with_capacity(ROOM) };
+        let worker = |_| Worker { group: Group::default(), tries: Tries::with_capacity(ROOM) };
         Self {
             block: block.clone(),
             workers: (0..context.workers).map(worker).collect(),
             requests: HashMap::new(),
-            candidates: Vec::with_capacity(peers),
-            stale: stale.map_or(u64::MAX, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -68,20 +59,33 @@ fn micros(now: Nanos) -> u64 {
     now / 1000
 }
 
+fn millis(now: Nanos) -> u64 {
+    now / 1_000_000
+}
+
 impl Policy for Tblb {
-    fn pick(&mut self, mut view: View<'_>, seen: &Seen) -> Option<usize> {
+    fn pick(&mut self, view: View<'_>, seen: &Seen) -> Option<usize> {
         let scene = view.scene;
         let at = ledger(&scene, seen.worker)?;
-        let Worker { scores, tries } = self.workers.get_mut(seen.worker)?;
+        let Worker { group, tries } = self.workers.get_mut(seen.worker)?;
         tries.sweep(at, micros(scene.now));
-        let freshness = Freshness { now: scene.now / 1_000_000, stale: self.stale };
-        scores.refresh(&self.block, &scene.board, 0, scene.slots, freshness);
-        gather(&view, &mut self.candidates, |peer| scores.get(peer));
+        if group.slots() != scene.slots {
+            group.follow(scene.slots.iter().copied());
+        }
+        group.refresh(&self.block, &scene.board, 0, millis(scene.now));
+        group.ask(None);
+        for &peer in view.eligible {
+            group.offer(peer, view.peers[peer].numbers(), peer);
+        }
         let (prompt, id) = self.requests.entry(seen.number).or_insert_with(|| (prompt(&scene, seen), None));
-        let picked = picker::pick(&self.block, *prompt, &mut self.candidates, view.rng)?;
-        let peer = settle(&mut view, &self.candidates, picked.index)?;
-        let slot = scene.slots.get(peer).copied().flatten();
-        *id = slot.and_then(|slot| tries.begin(at, slot, *prompt, scores.others(peer), micros(scene.now)));
+        let (board, now) = (Some(&scene.board), millis(scene.now));
+        let terms = Terms { block: &self.block, board, prompt: *prompt, now };
+        let Pick { peer, taken, .. } = group.pick(terms, view.rng, |_, _| ())?;
+        for (peer, candidate) in group.turned() {
+            view.peers[peer].current_weight = candidate.current_weight;
+            view.peers[peer].effective_weight = candidate.effective_weight;
+        }
+        *id = tries.begin(at, &taken, *prompt, micros(scene.now));
         Some(peer)
     }
 
@@ -101,7 +105,7 @@ impl Policy for Tblb {
         let id = self.requests.remove(&one.seen.number).and_then(|(_, id)| id);
         let worker = self.workers.get_mut(one.seen.worker);
         if let (Some(at), Some(id), Some(worker)) = (ledger(&scene, one.seen.worker), id, worker) {
-            worker.tries.end(at, id, ending);
+            worker.tries.end(at, id, ending, micros(scene.now));
         }
     }
 }

@@ -1,0 +1,71 @@
+//! What the end of a try shows of its peer's health.
+
+use super::{Ending, Ledger, Try};
+use crate::board::Slot;
+
+/// A client that gave up sooner than this, in µs, shows nothing of the peer.
+const HASTE_US: u64 = 500_000;
+
+/// A client had reason to give up when it waited for as many times what requests usually wait there for their first token.
+const OVERDUE: f64 = 2.0;
+
+/// A client had reason to give up a stream that paused for as many of the peer's usual gaps.
+const GAPS: f64 = 20.0;
+
+/// A stream shows that its peer is well when its text has kept coming for this time, in µs: an engine that hangs may have sent
+/// a few tokens.
+const KEEPS_COMING_US: u64 = 1_000_000;
+
+impl Try {
+    /// Records what the end of the try shows: a good answer, a failure, or nothing.
+    pub(super) fn judge(&self, at: Ledger, slot: &Slot, ending: Ending, now: u64) {
+        let (begun, now_ms, health) = (self.picked_at / 1000, now / 1000, slot.health());
+        let changed = match ending {
+            Ending::Completed => health.succeed(),
+            Ending::Refused => health.refuse(begun, now_ms),
+            Ending::Failed => health.fail(begun, now_ms),
+            Ending::Aborted if self.kept_client_waiting(slot, now) => health.fail(begun, now_ms),
+            Ending::Aborted => false,
+        };
+        if changed {
+            at.board.touch(slot);
+        }
+        // A trial that showed nothing leaves the right to try to another request.
+        if self.trial && matches!(ending, Ending::Aborted | Ending::Refused) && health.failures() > 0 {
+            health.end_trial();
+        }
+    }
+
+    /// Text keeps coming: if the peer failed before this try began, it is well again.
+    pub(super) fn note_progress(&mut self, at: Ledger, slot: &Slot, now: u64) {
+        let first_at = self.answer.first_at().unwrap_or(now);
+        if self.shown || now.saturating_sub(first_at) < KEEPS_COMING_US {
+            return;
+        }
+        self.shown = true;
+        let health = slot.health();
+        if health.failures() > 0 && self.picked_at / 1000 >= health.failed_at() && health.succeed() {
+            at.board.touch(slot);
+        }
+    }
+
+    /// Whether a client that gave up at `now` had reason to: no first token long after it was to come, or a stream that
+    /// paused for long. A client that took nothing waited for nothing.
+    fn kept_client_waiting(&self, slot: &Slot, now: u64) -> bool {
+        if self.blocked_since > 0 {
+            return false;
+        }
+        let learned = slot.learned();
+        match self.answer.first_at() {
+            Some(_) => {
+                let usual = learned.gap().get().unwrap_or(0.0) * 1000.0 * GAPS;
+                let pause = now.saturating_sub(self.answer.last_at());
+                pause >= HASTE_US && pause as f64 >= usual
+            }
+            None => {
+                let waited = now.saturating_sub(self.picked_at);
+                waited >= HASTE_US && waited as f64 >= OVERDUE * learned.wait().get().unwrap_or(0.0)
+            }
+        }
+    }
+}
