@@ -45,6 +45,9 @@ pub unsafe extern "C" fn init_upstream(
             return NGX_ERROR as ngx_int_t;
         }
         (*upstream).peer.init = Some(init_peer);
+        if let Some(conf) = upstream_of(upstream) {
+            conf.in_use = true;
+        }
     }
     NGX_OK as ngx_int_t
 }
@@ -70,7 +73,10 @@ unsafe extern "C" fn init_peer(
             }
             _ => 0,
         });
-        (*data).model = match guard::or(None, || conf.as_ref().and_then(|conf| asked(r, conf))) {
+        (*data).kept = guard::or(None, || request::keep(r));
+        let asked = guard::or(None, || conf.as_ref().and_then(|conf| asked(r, conf)));
+        guard::or((), || show_model(&*data, conf.as_deref(), asked.as_ref()));
+        (*data).model = match asked {
             None | Some((_, Verdict::Unlisted)) => None,
             Some((name, Verdict::Served)) => Some(name.key()),
             Some((name, Verdict::Refused)) => {
@@ -79,7 +85,6 @@ unsafe extern "C" fn init_peer(
             }
         };
         (*data).conf = conf.map_or(ptr::null(), |conf| ptr::from_ref(conf));
-        (*data).kept = guard::or(None, || request::keep(r));
         (*(*r).upstream).peer.data = data.cast();
         if ngx_http_upstream_init_round_robin_peer(r, upstream) != NGX_OK as ngx_int_t {
             return NGX_ERROR as ngx_int_t;
@@ -90,18 +95,28 @@ unsafe extern "C" fn init_peer(
     })
 }
 
-/// The model that a request asks for, where it is known and matters, and what is to be done with it.
+/// The model that a request asks for, where it is known and matters or is shown, and what is to be done with the request.
 ///
 /// # Safety
 /// `request` is a request of which nginx is initialising the upstream, with this configuration.
 unsafe fn asked(request: *mut ngx_http_request_t, conf: &UpstreamConf) -> Option<(Name, Verdict)> {
-    // Nothing is read of a body where that would change nothing.
-    if !worker::models_matter(conf) {
+    // Nothing is read of a body where that would change nothing and show nothing.
+    let matter = worker::models_matter(conf);
+    if !matter && !conf.shows_model {
         return None;
     }
     // SAFETY: as the caller says.
     let name = unsafe { model::asked(request, conf) }?;
-    Some((name, worker::verdict(conf, name.key())))
+    let verdict = if matter { worker::verdict(conf, name.key()) } else { Verdict::Unlisted };
+    Some((name, verdict))
+}
+
+/// Keeps the model that the request asks for, if `$tblb_model` is used.
+fn show_model(data: &PeerData, conf: Option<&UpstreamConf>, asked: Option<&(Name, Verdict)>) {
+    let kept = data.kept.filter(|_| conf.is_some_and(|conf| conf.shows_model));
+    if let (Some(kept), Some((name, _))) = (kept, asked) {
+        kept.set_model(name);
+    }
 }
 
 unsafe extern "C" fn get_peer(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {

@@ -1,13 +1,14 @@
 //! The module's configurations: one for the http block, one for each upstream block, one for each location.
 
 use crate::guard::Failed;
-use crate::{context_index, guard, log, tag};
+use crate::{context_index, guard, log, method, servers, tag};
 use ngx::ffi::{
     ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_http_request_t,
     ngx_http_upstream_srv_conf_t, ngx_open_file_t, ngx_pool_cleanup_add, ngx_pool_t, ngx_shm_zone_t,
     ngx_uint_t,
 };
 use std::ffi::c_void;
+use std::net::SocketAddr;
 use std::ptr;
 use tblb_core::board::{self, Shape};
 use tblb_core::config::Block;
@@ -42,12 +43,20 @@ pub struct UpstreamConf {
     pub block: Block,
     /// What polls show to be let in, by `tblb_metrics_auth`.
     pub credentials: Option<Credentials>,
+    /// Where each `tblb_server` stands.
+    pub server_places: Vec<Place>,
+    /// The address of the metrics by each `tblb_server`, None where it gives no URL.
+    pub server_addresses: Vec<Option<SocketAddr>>,
     /// The file of `tblb_record`, null without it; nginx opens it when the configuration is whole.
     pub record: *mut ngx_open_file_t,
     /// nginx's number of the variable of `tblb_model`, None without one.
     pub model_variable: Option<ngx_uint_t>,
+    /// Whether `$tblb_model` is used, so that the model of each request is read.
+    pub shows_model: bool,
     /// Its number in [`MainConf::upstreams`] and on the board.
     pub number: usize,
+    /// Whether nginx initialised the block with our method, directly or by a module that wraps the method.
+    pub in_use: bool,
     /// nginx's configuration of the block.
     pub upstream: *mut ngx_http_upstream_srv_conf_t,
     /// Its name, with U+FFFD for what is no UTF-8.
@@ -78,16 +87,32 @@ pub struct LocationConf {
 impl MainConf {
     /// Checks the blocks, now that they are whole.
     pub fn check(&self, cf: *mut ngx_conf_t) -> Result<(), Failed> {
-        for (upstream, Place { file, line }) in &self.blocks {
+        let fail = |error: String, Place { file, line }: &Place| {
+            // SAFETY: nginx is parsing `cf`.
+            unsafe { log::conf_error(cf, &format!("{error} in {file}:{line}")) };
+            Failed
+        };
+        for (upstream, place) in &self.blocks {
             // SAFETY: the configurations of upstream blocks live as long as that of the http block.
-            let block = unsafe { &(**upstream).block };
-            block.check().map_err(|error| {
-                // SAFETY: nginx is parsing `cf`.
-                unsafe { log::conf_error(cf, &format!("{error} in {file}:{line}")) };
-                Failed
+            let upstream = unsafe { &**upstream };
+            let checked = upstream.block.check().map_err(|error| error.to_string());
+            checked.and_then(|()| method::check(upstream, place)).map_err(|error| fail(error, place))?;
+            // SAFETY: as above; a block with a `tblb`, without which the check before fails, has nginx's configuration.
+            let servers = unsafe { servers::of(upstream.upstream) };
+            upstream.block.check_servers(&servers).map_err(|(number, error)| {
+                fail(error.to_string(), upstream.server_places.get(number).unwrap_or(place))
             })?;
         }
         Ok(())
+    }
+
+    /// Records for each upstream whether `$tblb_model` is used.
+    pub fn show_models(&self, used: bool) {
+        for upstream in &self.upstreams {
+            // SAFETY: the configurations of upstream blocks live as long as that of the http block, and are changed only
+            // while they are parsed, as they are now.
+            unsafe { (**upstream).shows_model = used };
+        }
     }
 
     /// The upstreams' configurations.

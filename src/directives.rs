@@ -2,7 +2,7 @@
 
 use crate::conf::{LocationConf, MainConf, Place, UpstreamConf, main_of};
 use crate::guard::{self, Failed};
-use crate::{credentials, log, method, model, peers, recorder, status};
+use crate::{credentials, log, method, model, peers, recorder, servers, status};
 use ngx::ffi::{
     NGX_CONF_ANY, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
     NGX_HTTP_SRV_CONF_OFFSET, NGX_HTTP_UPS_CONF, ngx_command_t, ngx_conf_t, ngx_http_conf_ctx_t,
@@ -17,7 +17,7 @@ use tblb_core::status::Format;
 type Handler = unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
 
 /// nginx writes into commands never, but takes them by a pointer that is not const.
-struct Commands([ngx_command_t; 10]);
+struct Commands([ngx_command_t; 11]);
 // SAFETY: the commands are never written to.
 unsafe impl Sync for Commands {}
 
@@ -26,6 +26,7 @@ static COMMANDS: Commands = Commands([
     in_upstream(c"tblb_metrics"),
     in_upstream(c"tblb_metrics_signal"),
     in_upstream(c"tblb_metrics_auth"),
+    in_upstream(c"tblb_server"),
     in_upstream(c"tblb_limit"),
     in_upstream(c"tblb_model"),
     in_upstream(c"tblb_bypass"),
@@ -130,6 +131,10 @@ unsafe extern "C" fn upstream_directive(
             conf.block.set(name, words).map_err(wrong)?;
             if let (Some(auth), None) = (&conf.block.auth, &conf.credentials) {
                 conf.credentials = Some(credentials::read(cf, auth)?);
+            }
+            if let Some(server) = conf.block.servers.get(conf.server_places.len()) {
+                conf.server_addresses.push(servers::metrics_address(server).map_err(wrong)?);
+                conf.server_places.push(place(cf));
             }
             if conf.block.recording.is_some() && conf.record.is_null() {
                 conf.record = recorder::open(cf)?;

@@ -8,6 +8,7 @@
 //! | `balancer` | the method: nginx's hooks, a peer for a request |
 //! | `choice` | what happens under the lock of a list: the pick |
 //! | `peers` | nginx's lists of peers: the one place that walks them |
+//! | `address` | addresses of peers |
 //! | `request` | what is kept of a request: its tries, what is read of their answers, and how each went |
 //! | `told` | what is to be said of its tries |
 //! | `model` | the model that a request asks for |
@@ -24,6 +25,7 @@
 //! | `failpoints` | what a test lets happen at a point, in builds for tests |
 //! | `guard` | the border: no panic crosses it |
 
+mod address;
 mod balancer;
 mod bits;
 mod body;
@@ -45,8 +47,10 @@ mod recorder;
 mod request;
 mod request_body;
 mod response;
+mod servers;
 mod slab;
 mod status;
+mod targets;
 mod told;
 mod variables;
 mod worker;
@@ -107,6 +111,8 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         let Some(main) = (unsafe { conf::main_of(cf) }) else { return Ok(()) };
         main.check(cf)?;
         if !main.upstreams.is_empty() {
+            // SAFETY: as above.
+            main.show_models(unsafe { variables::model_is_used(cf) });
             zone::add(cf, main)?;
             body::add_filter();
         }
@@ -114,10 +120,12 @@ unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     })
 }
 
-/// In the master this has nothing to do. With `master_process off` a reload comes here and not to
+/// In the master this checks the board's room only. With `master_process off` a reload comes here and not to
 /// [`init_process`], while the old zone is still mapped.
 unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard::status(|| {
+        // SAFETY: nginx calls this when it has read the configuration of the cycle.
+        unsafe { zone::check_rows(cycle) };
         if worker::end() {
             worker::begin(cycle);
         }

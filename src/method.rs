@@ -1,5 +1,6 @@
 //! Makes ours the method of an upstream block, unless another directive would lose by it.
 
+use crate::conf::{Place, UpstreamConf};
 use crate::directives::wrong;
 use crate::{balancer, log};
 use ngx::ffi::{
@@ -9,6 +10,7 @@ use ngx::ffi::{
 };
 use std::ffi::CStr;
 use std::fmt::Display;
+use tblb_core::config::method_after;
 
 /// Makes ours the method of the block, with the parameters of `server` that least_conn takes.
 ///
@@ -41,6 +43,24 @@ pub unsafe fn take_over(
         upstream.flags |= ngx::ffi::NGX_HTTP_UPSTREAM_MODIFY as ngx_uint_t;
     }
     Ok(())
+}
+
+/// Checks that no later directive made another method that of the block whose first `tblb` directive stands at `place`.
+/// nginx only warns of such a directive, where it stands.
+pub fn check(upstream: &UpstreamConf, place: &Place) -> Result<(), String> {
+    if upstream.in_use || !upstream.block.is_ours() {
+        return Ok(());
+    }
+    let text = std::fs::read(&place.file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let other = match method_after(&text, place.line) {
+        Some(name) => format!("\"{name}\""),
+        None => "another load balancing method".to_owned(),
+    };
+    let name = &upstream.name;
+    Err(format!(
+        "{other} after \"tblb\" would replace it, expected one load balancing method in upstream \"{name}\""
+    ))
 }
 
 /// Modules that wrap the method which stands before their directive, and lose to one that stands after it. From

@@ -3,9 +3,10 @@
 //! A worker that dies while it holds the lock hangs all others, so what runs under it is short and can neither
 //! panic nor allocate; and the guards let go even where something unwinds.
 
+use crate::address::{Text, socket_address};
 use ngx::ffi::{
     ngx_http_upstream_rr_peer_t, ngx_http_upstream_rr_peers_t, ngx_rwlock_rlock, ngx_rwlock_unlock,
-    ngx_rwlock_wlock, ngx_str_t,
+    ngx_rwlock_wlock, ngx_str_t, ngx_uint_t,
 };
 use std::ptr::{self, NonNull};
 
@@ -65,21 +66,21 @@ impl Peers {
         0
     }
 
-    /// Locks the list for reading.
-    pub fn read(self) -> Guard {
-        Guard::new(self, ngx_rwlock_rlock)
+    /// Locks the list for reading: its peers stay, but other workers change their numbers meanwhile.
+    fn read(self) -> Locked {
+        Locked::new(self, ngx_rwlock_rlock)
     }
 
-    /// Locks the list for writing.
+    /// Locks the list for writing: its peers are this worker's alone.
     pub fn write(self) -> Guard {
-        Guard::new(self, ngx_rwlock_wlock)
+        Guard(Locked::new(self, ngx_rwlock_wlock))
     }
 }
 
 /// A locked list; dropping it unlocks.
-pub struct Guard(Peers);
+struct Locked(Peers);
 
-impl Guard {
+impl Locked {
     fn new(peers: Peers, lock: unsafe extern "C" fn(*mut ngx::ffi::ngx_atomic_t)) -> Self {
         // SAFETY: the list is alive. As in nginx, a list that is not in a zone (no pool) needs no lock.
         unsafe {
@@ -87,17 +88,25 @@ impl Guard {
                 lock(&raw mut (*peers.as_ptr()).rwlock);
             }
         }
-        Guard(peers)
+        Locked(peers)
     }
 
-    /// The peers in their order.
-    pub fn iter(&mut self) -> Iter<'_> {
+    /// The first peer, null if there are none.
+    fn first(&self) -> *mut ngx_http_upstream_rr_peer_t {
         // SAFETY: the list is locked, so that its first peer stays.
-        Iter { next: unsafe { (*self.0.as_ptr()).peer }, guard: std::marker::PhantomData }
+        unsafe { (*self.0.as_ptr()).peer }
+    }
+
+    /// The addresses of the peers in their order.
+    fn addresses(&self) -> impl Iterator<Item = NonNull<ngx_http_upstream_rr_peer_t>> + use<'_> {
+        std::iter::successors(NonNull::new(self.first()), |peer| {
+            // SAFETY: the list is locked, so that its peers stay and so does their order.
+            NonNull::new(unsafe { (*peer.as_ptr()).next })
+        })
     }
 }
 
-impl Drop for Guard {
+impl Drop for Locked {
     fn drop(&mut self) {
         let peers = self.0;
         // SAFETY: the list is alive, and this process locked it if it has a pool.
@@ -109,7 +118,17 @@ impl Drop for Guard {
     }
 }
 
-/// The peers of a locked list.
+/// A list that is locked for writing; dropping it unlocks.
+pub struct Guard(Locked);
+
+impl Guard {
+    /// The peers in their order.
+    pub fn iter(&mut self) -> Iter<'_> {
+        Iter { next: self.0.first(), guard: std::marker::PhantomData }
+    }
+}
+
+/// The peers of a list that is locked for writing.
 pub struct Iter<'a> {
     next: *mut ngx_http_upstream_rr_peer_t,
     guard: std::marker::PhantomData<&'a mut Guard>,
@@ -119,8 +138,8 @@ impl<'a> Iterator for Iter<'a> {
     type Item = &'a mut ngx_http_upstream_rr_peer_t;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // SAFETY: the list is locked, so that its peers stay; each is visited once, so that no other reference
-        // to it is handed out.
+        // SAFETY: the list is locked for writing, so that its peers stay and nobody else reads or changes them; each is
+        // visited once, so that no other reference to it is handed out.
         let peer = unsafe { self.next.as_mut() }?;
         self.next = peer.next;
         Some(peer)
@@ -130,12 +149,30 @@ impl<'a> Iterator for Iter<'a> {
 /// Whether a peer may get a request at the time `now` (s): the test of nginx's own methods.
 pub fn available(peer: &ngx_http_upstream_rr_peer_t, now: libc::time_t) -> bool {
     let full = peer.max_conns != 0 && peer.conns >= peer.max_conns;
-    peer.down == 0 && !failed(peer, now) && !full
+    let checks = Checks {
+        max_fails: peer.max_fails,
+        fails: peer.fails,
+        checked: peer.checked,
+        fail_timeout: peer.fail_timeout,
+    };
+    peer.down == 0 && !checks.failed(now) && !full
 }
 
-/// Whether a peer is out for its failures.
-fn failed(peer: &ngx_http_upstream_rr_peer_t, now: libc::time_t) -> bool {
-    peer.max_fails != 0 && peer.fails >= peer.max_fails && now.wrapping_sub(peer.checked) <= peer.fail_timeout
+/// What nginx keeps of a peer's failures.
+struct Checks {
+    max_fails: ngx_uint_t,
+    fails: ngx_uint_t,
+    checked: libc::time_t,
+    fail_timeout: libc::time_t,
+}
+
+impl Checks {
+    /// Whether the peer is out for its failures.
+    fn failed(&self, now: libc::time_t) -> bool {
+        self.max_fails != 0
+            && self.fails >= self.max_fails
+            && now.wrapping_sub(self.checked) <= self.fail_timeout
+    }
 }
 
 /// The bytes of a string of nginx.
@@ -167,94 +204,48 @@ pub struct Copied {
     pub down: bool,
 }
 
-/// A short text that needs no allocation; longer ones are cut.
-#[derive(Clone, Copy)]
-pub struct Text {
-    bytes: [u8; Self::CAPACITY],
-    length: u8,
-}
-
-impl Text {
-    /// Longer than any address (a path of a unix socket has 108 bytes) and than names in practice.
-    const CAPACITY: usize = 128;
-
-    fn new(from: &[u8]) -> Self {
-        let length = from.len().min(Self::CAPACITY);
-        let mut bytes = [0; Self::CAPACITY];
-        for (to, from) in bytes.iter_mut().zip(from) {
-            *to = *from;
-        }
-        Text { bytes, length: length as u8 }
-    }
-
-    /// The text's bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
-    }
-}
-
-impl std::fmt::Display for Text {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
-    }
-}
-
 /// Copies the peers of a list, as many as `into` has room for, and says which configuration they are of.
 pub fn copy(peers: Peers, now: libc::time_t, into: &mut Vec<Copied>) -> usize {
     into.clear();
     // Room for what is there, and for what `resolve` may add before the list is locked.
     into.reserve(peers.number() + 8);
-    let mut locked = peers.read();
-    for peer in locked.iter() {
+    let locked = peers.read();
+    for peer in locked.addresses() {
         if into.len() < into.capacity() {
-            into.push(copied(peer, now));
+            // SAFETY: the list is locked for reading.
+            into.push(unsafe { copied(peer.as_ptr(), now) });
         }
     }
     peers.config()
 }
 
-fn copied(peer: &ngx_http_upstream_rr_peer_t, now: libc::time_t) -> Copied {
-    // SAFETY: the caller holds the lock, under which a peer's strings and address stay.
-    let (name, server, address) = unsafe {
-        (bytes(&peer.name), bytes(&peer.server), socket_address(peer.sockaddr.cast(), peer.socklen))
-    };
-    Copied {
-        name: Text::new(name),
-        server: Text::new(server),
-        address,
-        weight: peer.weight as i64,
-        conns: peer.conns as u64,
-        down: peer.down != 0 || failed(peer, now),
-    }
-}
-
-/// An IPv4 or IPv6 address, None for others.
+/// Copies what is needed of a peer, word by word.
 ///
 /// # Safety
-/// `address` points to an address of `length` bytes.
-unsafe fn socket_address(
-    address: *const libc::sockaddr,
-    length: libc::socklen_t,
-) -> Option<std::net::SocketAddr> {
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
-    let length = length as usize;
-    if address.is_null() || length < size_of::<libc::sa_family_t>() {
-        return None;
+/// The peer is one of a list that is locked for reading.
+unsafe fn copied(peer: *const ngx_http_upstream_rr_peer_t, now: libc::time_t) -> Copied {
+    // Other workers change numbers of the peer meanwhile: there may be no reference to the peer, and each word is read as
+    // it is at that moment.
+    macro_rules! word {
+        ($name:ident) => {
+            ptr::read_volatile(&raw const (*peer).$name)
+        };
     }
-    // SAFETY: every address begins with its family; the rest is read as that family says, if it is long enough.
+    // SAFETY: as the caller says; strings and addresses of peers stay as they are under the lock.
     unsafe {
-        match i32::from((*address).sa_family) {
-            libc::AF_INET if length >= size_of::<libc::sockaddr_in>() => {
-                let v4 = address.cast::<libc::sockaddr_in>().read_unaligned();
-                let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-                Some(SocketAddr::new(ip.into(), u16::from_be(v4.sin_port)))
-            }
-            libc::AF_INET6 if length >= size_of::<libc::sockaddr_in6>() => {
-                let v6 = address.cast::<libc::sockaddr_in6>().read_unaligned();
-                let ip = Ipv6Addr::from(v6.sin6_addr.s6_addr);
-                Some(SocketAddr::V6(SocketAddrV6::new(ip, u16::from_be(v6.sin6_port), 0, v6.sin6_scope_id)))
-            }
-            _ => None,
+        let checks = Checks {
+            max_fails: word!(max_fails),
+            fails: word!(fails),
+            checked: word!(checked),
+            fail_timeout: word!(fail_timeout),
+        };
+        Copied {
+            name: Text::new(bytes(&word!(name))),
+            server: Text::new(bytes(&word!(server))),
+            address: socket_address(word!(sockaddr).cast(), word!(socklen)),
+            weight: word!(weight) as i64,
+            conns: word!(conns) as u64,
+            down: word!(down) != 0 || checks.failed(now),
         }
     }
 }

@@ -4,19 +4,18 @@ use crate::clock;
 use crate::conf::UpstreamConf;
 use crate::log::{self, Level};
 use crate::peers::Copied;
+use crate::targets::{self, Names};
 use crate::worker::alive;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use ngx::ffi::ngx_log_t;
-use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tblb_core::board::{Board, Holder, Outcome};
-use tblb_core::config::{self, Metrics};
 use tblb_core::engine::Reading;
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
-use tblb_poller::{MAX_THREADS, MetricsPath, Poller, Scheme, Settings, Sink, State, Target, When};
+use tblb_poller::{Failure, MAX_THREADS, Poller, Sink, State, Target, When};
 
 /// Changes of state that wait to be logged; more than this between two ticks are lost, and the status has them.
 const EVENTS: usize = 1024;
@@ -24,8 +23,8 @@ const EVENTS: usize = 1024;
 /// What this worker knows of polling.
 pub struct Polling {
     running: Option<Running>,
-    /// Peers by key: upstream and server.
-    names: HashMap<u64, (String, String)>,
+    /// Which servers the targets are.
+    names: Names,
     /// Why the poller could not be started when it was last tried.
     failed: Option<String>,
     /// What is to be logged of the poller itself.
@@ -43,10 +42,12 @@ struct Running {
     told: Option<u64>,
 }
 
-/// A change of a peer's state.
+/// A change of a target's state.
 struct Event {
     key: u64,
     state: State,
+    /// What is known of a poll that failed.
+    failure: Option<Failure>,
 }
 
 /// Where the poller's threads write: the board.
@@ -74,7 +75,7 @@ impl Sink for BoardSink {
     }
 
     fn own(&self, target: &Target) -> u64 {
-        self.board.in_flight(target.slot as usize).active
+        target.slots.iter().map(|slot| self.board.in_flight(*slot as usize).active).sum()
     }
 
     fn publish(&self, target: &Target, reading: &Result<Reading, Fault>, when: When) {
@@ -92,23 +93,29 @@ impl Sink for BoardSink {
         let outcome = Outcome { at, took: when.took.as_micros() as u64, result };
         let models = reading.as_ref().ok().and_then(|reading| reading.models.as_ref());
         hit(Point::PollPublishes);
-        self.board.publish_with(target.slot as usize, &outcome, models);
+        let flaw = reading.as_ref().ok().and_then(|reading| reading.flaw);
+        for slot in target.slots.iter().map(|slot| *slot as usize) {
+            self.board.publish_with(slot, &outcome, models);
+            if let (Some(flaw), Some(slot)) = (flaw, self.board.slot(slot)) {
+                slot.count_flaw(flaw.index());
+            }
+        }
     }
 
     fn over(&self) {
         self.board.lease().release(self.holder());
     }
 
-    fn changed(&self, target: &Target, _from: Option<State>, state: State) {
+    fn changed(&self, target: &Target, _from: Option<State>, state: State, failure: Option<&Failure>) {
         // Where the channel is full the line is lost; the counts are not.
-        let _ = self.events.try_send(Event { key: target.key, state });
+        let _ = self.events.try_send(Event { key: target.key, state, failure: failure.cloned() });
     }
 }
 
 impl Polling {
     pub fn new() -> Self {
         let (send, events) = bounded(EVENTS);
-        Polling { running: None, names: HashMap::new(), failed: None, news: None, send, events }
+        Polling { running: None, names: Names::default(), failed: None, news: None, send, events }
     }
 
     /// Whether this worker polls, if any upstream `polls`, and looks after the board: it has the lease, or takes it
@@ -176,19 +183,8 @@ impl Polling {
         let Some(running) = &mut self.running else { return };
         let Some(poller) = running.poller.as_ref().filter(|_| running.told != Some(version)) else { return };
         running.told = Some(version);
-        self.names.clear();
-        let mut targets = Vec::new();
-        for (upstream, peers, slots) in groups {
-            let Some(metrics) = &upstream.block.metrics else { continue };
-            let settings = Arc::new(settings(upstream, metrics));
-            for (peer, slot) in peers.iter().zip(slots) {
-                let (Some(slot), Some(target)) = (slot, target(upstream, peer, metrics, &settings)) else {
-                    continue;
-                };
-                self.names.insert(target.key, (upstream.name.clone(), peer.name.to_string()));
-                targets.push(Target { slot: *slot, ..target });
-            }
-        }
+        let (targets, names) = targets::of(groups);
+        self.names = names;
         poller.set_targets(targets);
     }
 
@@ -202,17 +198,8 @@ impl Polling {
             unsafe { log::line(log, level, &text) };
         }
         for event in self.events.try_iter() {
-            let Some((upstream, server)) = self.names.get(&event.key) else { continue };
-            let (level, text) = match event.state {
-                State::Fails(fault) => (
-                    Level::Warn,
-                    format!("tblb: no metrics of {server} in upstream \"{upstream}\": {}", fault.name()),
-                ),
-                State::Answers(engine) => (
-                    Level::Notice,
-                    format!("tblb: metrics of {server} in upstream \"{upstream}\" by {}", engine.name),
-                ),
-            };
+            let Some(name) = self.names.get(&event.key) else { continue };
+            let (level, text) = line_of(name, &event);
             // SAFETY: as the caller says.
             unsafe { log::line(log, level, &text) };
         }
@@ -237,51 +224,35 @@ impl Polling {
     }
 }
 
-/// How to poll, as the poller takes it.
-fn settings(upstream: &UpstreamConf, metrics: &Metrics) -> Settings {
-    Settings {
-        scheme: match metrics.scheme {
-            config::Scheme::Http => Scheme::Http,
-            config::Scheme::Https => Scheme::Https,
-        },
-        path: metrics.path.as_deref().and_then(MetricsPath::new),
-        lookup: upstream.block.lookup(),
-        credentials: upstream.credentials.clone(),
-        interval: metrics.interval,
-        timeout: metrics.timeout,
-        verify: metrics.verify.on,
-        ca_file: metrics.verify.trusted.as_ref().map(Into::into),
+/// The line that tells a change of state. It ends with the word of the fault, as the status has it.
+fn line_of(name: &str, event: &Event) -> (Level, String) {
+    match event.state {
+        State::Fails(fault) => {
+            let seen = event.failure.as_ref().map(seen).unwrap_or_default();
+            (Level::Warn, format!("tblb: no metrics of {name} ({seen}{}): {}", fault.cure(), fault.name()))
+        }
+        State::Flawed { engine, fault, signal } => {
+            let what = signal.map_or("its state of sleep", |signal| signal.name());
+            let text = format!(
+                "tblb: metrics of {name} by {}, but {what} is unknown ({}): {}",
+                engine.name,
+                fault.cure(),
+                fault.name()
+            );
+            (Level::Warn, text)
+        }
+        State::Answers(engine) => (Level::Notice, format!("tblb: metrics of {name} by {}", engine.name)),
     }
 }
 
-/// What to poll of a peer, None where it has no address that metrics could come from.
-fn target(
-    upstream: &UpstreamConf,
-    peer: &Copied,
-    metrics: &Metrics,
-    settings: &Arc<Settings>,
-) -> Option<Target> {
-    let mut address = peer.address?;
-    let server = peer.server.to_string();
-    let port = metrics.port();
-    if let Some(port) = port {
-        address.set_port(port);
+/// What was asked and what came of it.
+fn seen(failure: &Failure) -> String {
+    if failure.url.is_empty() {
+        return String::new();
     }
-    let host = match (&metrics.verify.name, port) {
-        (Some(name), _) => name.clone(),
-        (None, Some(port)) => format!("{}:{port}", without_port(&server)),
-        (None, None) => server,
-    };
-    let key = upstream.peer_key(peer.name.as_bytes());
-    Some(Target { key, slot: 0, address, host, settings: settings.clone() })
-}
-
-/// The host of `host:port` or `[v6]:port`.
-fn without_port(server: &str) -> &str {
-    match server.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => server,
-    }
+    let status = failure.status.map_or(String::new(), |status| format!(", status {status}"));
+    let location = failure.location.as_ref().map_or(String::new(), |to| format!(", redirect to {to}"));
+    format!("GET {}{status}{location}; ", failure.url)
 }
 
 /// Runs `f`, and thus starts its threads, with all signals blocked: signals are for nginx's own thread.

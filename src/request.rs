@@ -7,13 +7,14 @@ use crate::told::{Said, Told};
 use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
     NGX_DECLINED, NGX_ERROR, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
-    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pool_cleanup_add,
-    ngx_uint_t,
+    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pnalloc,
+    ngx_pool_cleanup_add, ngx_uint_t,
 };
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
 use tblb_core::balancer::Taken;
+use tblb_core::model::Name;
 use tblb_core::tries::{Ending, Id};
 
 /// What is kept of a request; in its pool.
@@ -29,6 +30,8 @@ pub struct Kept {
     current: Cell<Option<Current>>,
     /// What is to be said of each try.
     told: Told,
+    /// The name of the model that was read, in the request's pool; None where none was.
+    model: Cell<Option<&'static [u8]>>,
 }
 
 type Cleanup = unsafe extern "C" fn(*mut c_void);
@@ -143,7 +146,26 @@ impl Kept {
             code: Cell::new(None),
             current: Cell::new(None),
             told: Told::new(),
+            model: Cell::new(None),
         }
+    }
+
+    /// Keeps the model that the request asks for, for `$tblb_model`. Without memory there is none.
+    pub fn set_model(&self, name: &Name) {
+        let name = name.as_bytes();
+        // SAFETY: the request is alive, and its pool outlives what is kept of it; the copy is as long as the name.
+        unsafe {
+            let copy = ngx_pnalloc((*self.request).pool, name.len()).cast::<u8>();
+            if !copy.is_null() {
+                ptr::copy_nonoverlapping(name.as_ptr(), copy, name.len());
+                self.model.set(Some(std::slice::from_raw_parts(copy, name.len())));
+            }
+        }
+    }
+
+    /// The name of the model that was read.
+    pub fn model(&self) -> Option<&[u8]> {
+        self.model.get()
     }
 
     /// A peer was picked, and a try begins, with a prompt of so many tokens.

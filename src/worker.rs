@@ -178,6 +178,9 @@ impl Worker {
                 seen.for_each(|slot| slot.see(now));
             }
         }
+        let slots = self.groups.iter().flatten().flat_map(|group| group.peers.slots());
+        // SAFETY: the cycle's log is open as long as the cycle.
+        unsafe { zone::report_unmeasured(slots.filter(|slot| slot.is_none()).count(), (*self.cycle).log) };
         let groups = || {
             main.upstreams().zip(&self.groups).flat_map(|(up, groups)| groups.iter().map(move |g| (up, g)))
         };

@@ -8,20 +8,33 @@ use crate::peers::{self, Peers};
 use crate::slab;
 use crate::tag;
 use ngx::ffi::{
-    NGX_ERROR, NGX_OK, ngx_conf_t, ngx_core_conf_t, ngx_core_module, ngx_cycle, ngx_int_t, ngx_ncpu,
-    ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t, ngx_str_t,
+    NGX_ERROR, NGX_OK, ngx_conf_t, ngx_core_conf_t, ngx_core_module, ngx_cycle, ngx_cycle_t, ngx_int_t,
+    ngx_log_t, ngx_ncpu, ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc,
+    ngx_slab_pool_t, ngx_str_t,
 };
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tblb_core::board::{Board, Shape};
 
-/// The name of the zone, as nginx's logs say it.
-const NAME: &str = "tblb";
+/// The name of the zone: no user gives a zone this name by chance.
+const NAME: &str = "ngx_http_upstream_tblb_module";
 
-/// Rows for workers where the number of workers is said after the http block and not known when the zone is made;
-/// a worker without a row serves, and its requests are not counted in flight.
+/// Rows for workers at least: more than most machines have workers.
 const LEAST_ROWS: usize = 16;
+
+/// The most workers that nginx starts (its NGX_MAX_PROCESSES).
+const MOST_ROWS: usize = 1024;
+
+/// Words of rows that are reserved whatever the number of workers, since `worker_processes` may follow the http block:
+/// 4 MiB, of which a row takes memory only once its worker begins.
+const ROW_WORDS: usize = 1 << 19;
+
+/// Servers for which an upstream with `resolve` has room at least. A server that is not there takes no memory.
+const LEAST_RESOLVED: usize = 1024;
+
+/// The same, for each server that was there before a reload.
+const ROOM_TO_GROW: usize = 4;
 
 /// Asks nginx for the zone, of the size that the upstreams need.
 pub fn add(cf: *mut ngx_conf_t, main: &mut MainConf) -> Result<(), Failed> {
@@ -42,15 +55,20 @@ pub fn add(cf: *mut ngx_conf_t, main: &mut MainConf) -> Result<(), Failed> {
 }
 
 fn shape(cf: *mut ngx_conf_t, main: &MainConf) -> Shape {
-    let peers: usize = main.upstreams().map(room).sum();
+    let before = old_board(None).map_or(0, |old| old.slots_used());
+    let peers: usize = main.upstreams().map(|upstream| room(upstream, before)).sum();
     // An eighth more, so that what is known of servers that were renamed survives a reload until it is reclaimed.
-    Shape { upstreams: main.upstreams.len(), slots: peers + peers / 8 + 8, rows: rows(cf) }
+    let slots = peers + peers / 8 + 8;
+    let spare = ROW_WORDS.checked_div(Shape { upstreams: 0, slots, rows: 1 }.row_words()).unwrap_or(0);
+    Shape { upstreams: main.upstreams.len(), slots, rows: rows(cf).max(spare.clamp(LEAST_ROWS, MOST_ROWS)) }
 }
 
-/// Peers that an upstream may have: those it has now, and what `resolve` can find.
-fn room(upstream: &UpstreamConf) -> usize {
+/// Peers that an upstream may have: those it has now, and what `resolve` can find. `before` is how many servers the
+/// configuration before had.
+fn room(upstream: &UpstreamConf, before: usize) -> usize {
     let now: usize = lists(upstream).map(Peers::number).sum();
-    now + resolved(upstream)
+    let most = (ROOM_TO_GROW * now.max(before)).max(LEAST_RESOLVED);
+    now + resolved(upstream).min(most)
 }
 
 /// Peers that may yet be found in the DNS: as many as the upstream's own zone has room for.
@@ -77,11 +95,59 @@ pub fn lists(upstream: &UpstreamConf) -> impl Iterator<Item = Peers> + use<> {
 }
 
 fn rows(cf: *mut ngx_conf_t) -> usize {
-    // SAFETY: nginx parses `cf`; the core module's configuration is made before any other.
-    unsafe {
-        let core = *(*(*cf).cycle).conf_ctx.add(ngx_core_module.index);
-        let workers = (*core.cast::<ngx_core_conf_t>()).worker_processes;
-        usize::try_from(workers).unwrap_or(0).max(usize::try_from(ngx_ncpu).unwrap_or(0)).max(LEAST_ROWS)
+    // SAFETY: nginx parses `cf`, and sets the number of processors when it starts.
+    let (workers, processors) = unsafe { (worker_processes((*cf).cycle), ngx_ncpu) };
+    workers.max(usize::try_from(processors).unwrap_or(0))
+}
+
+/// The number of `worker_processes`, 0 as long as nginx has not read it.
+///
+/// # Safety
+/// `cycle` is a cycle of nginx, whose configuration is being read or has been.
+unsafe fn worker_processes(cycle: *mut ngx_cycle_t) -> usize {
+    // SAFETY: as the caller says; the core module's configuration is made before any other.
+    let workers = unsafe {
+        let core = *(*cycle).conf_ctx.add(ngx_core_module.index);
+        (*core.cast::<ngx_core_conf_t>()).worker_processes
+    };
+    usize::try_from(workers).unwrap_or(0)
+}
+
+/// Warns if there are more workers than rows, now that the whole configuration has been read.
+///
+/// # Safety
+/// `cycle` is a cycle of nginx whose configuration has been read.
+pub unsafe fn check_rows(cycle: *mut ngx_cycle_t) {
+    // SAFETY: as the caller says.
+    let (workers, main) = unsafe { (worker_processes(cycle), conf::main_of_cycle(cycle)) };
+    let Some(main) = main.filter(|main| !main.upstreams.is_empty() && main.shape.rows < workers) else {
+        return;
+    };
+    let text = format!(
+        "tblb: requests of {} of {workers} workers are not counted in flight: there was room for {} when the http block \
+         was read; place \"worker_processes\" before the http block",
+        workers - main.shape.rows,
+        main.shape.rows
+    );
+    // SAFETY: the cycle's log is open.
+    unsafe { log::line((*cycle).log, Level::Warn, &text) };
+}
+
+/// Whether servers without a slot have been reported by this process.
+static REPORTED: AtomicBool = AtomicBool::new(false);
+
+/// Warns if `servers` servers have no slot, once until all have one.
+///
+/// # Safety
+/// `log` is a log of nginx that is open, or null.
+pub unsafe fn report_unmeasured(servers: usize, log: *mut ngx_log_t) {
+    if !REPORTED.swap(servers > 0, Relaxed) && servers > 0 {
+        let text = format!(
+            "tblb: the shared zone has no room for {servers} servers, which get requests as under least_conn and are not \
+             polled; a reload makes room for them"
+        );
+        // SAFETY: as the caller says.
+        unsafe { log::line(log, Level::Warn, &text) };
     }
 }
 
@@ -104,13 +170,14 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _data: *mut c_void) -> ngx_
 /// # Safety
 /// `zone` is ours, mapped, with a slab pool in it and a `MainConf` as its data.
 unsafe fn make(zone: &ngx_shm_zone_t) -> Option<()> {
-    // SAFETY: as the caller says; the block is as long as the shape says, and nobody else knows of it yet.
+    // SAFETY: as the caller says; the block is as long as the shape says and lies in memory that the system has just
+    // given, and nobody else knows of the block yet.
     let (main, board) = unsafe {
         let main = zone.data.cast::<MainConf>().as_ref()?;
         let pool = zone.shm.addr.cast::<ngx_slab_pool_t>();
         let length = main.shape.words()?;
         let block = NonNull::new(ngx_slab_alloc(pool, length * size_of::<AtomicU64>()))?;
-        ptr::write_bytes(block.as_ptr().cast::<u64>(), 0, length);
+        clear(block.cast(), length);
         (*pool).data = block.as_ptr();
         (main, Board::format(words(zone)?, main.shape)?)
     };
@@ -119,10 +186,24 @@ unsafe fn make(zone: &ngx_shm_zone_t) -> Option<()> {
         board.set_upstream_key(upstream.number, upstream.key());
         claim_all(&board, upstream, now);
     }
-    if let Some(old) = old_board(zone) {
+    if let Some(old) = old_board(Some(zone)) {
         board.carry_over(&old, now);
     }
     Some(())
+}
+
+/// Makes a block of a new zone all 0. The system gives zones as zeros, and what is not written takes no memory. But an
+/// nginx that was built with NGX_DEBUG_MALLOC fills all of a new zone with one byte that is not 0.
+///
+/// # Safety
+/// `block` is `words` long, in a zone whose pool has given no other block.
+unsafe fn clear(block: NonNull<u64>, words: usize) {
+    // SAFETY: as the caller says.
+    unsafe {
+        if words > 0 && block.read() != 0 {
+            block.write_bytes(0, words);
+        }
+    }
 }
 
 /// Gives the peers that an upstream has now their slots.
@@ -157,17 +238,17 @@ pub fn board(zone: &ngx_shm_zone_t) -> Option<Board<'static>> {
     words(zone).and_then(Board::open)
 }
 
-/// The board of the cycle before, None at the first start.
-fn old_board(new: &ngx_shm_zone_t) -> Option<Board<'static>> {
-    // SAFETY: while nginx initialises zones `ngx_cycle` is the cycle before, whose list of zones and whose zones
-    // are still there (at the first start the list is empty).
+/// The board of the cycle before, None at the first start. `new` is the zone of the cycle that begins, if there is one yet.
+fn old_board(new: Option<&ngx_shm_zone_t>) -> Option<Board<'static>> {
+    // SAFETY: while nginx reads its configuration and initialises zones, `ngx_cycle` is the cycle before, whose list of
+    // zones and whose zones are still there (at the first start the list is empty).
     unsafe {
         let mut part = ngx_cycle.as_ref().map(|cycle| &raw const cycle.shared_memory.part)?;
         while let Some(zones) = part.as_ref() {
             let first = zones.elts.cast::<ngx_shm_zone_t>();
             let old = (0..zones.nelts)
                 .map(|i| &*first.add(i))
-                .find(|old| conf::is_ours(old) && !ptr::eq(*old, new));
+                .find(|old| conf::is_ours(old) && !new.is_some_and(|new| ptr::eq(*old, new)));
             if let Some(board) = old.and_then(board) {
                 return Some(board);
             }

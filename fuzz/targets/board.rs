@@ -15,7 +15,7 @@ use tblb_core::model::Models;
 use tblb_core::picker::{Candidate, Numbers, pick};
 use tblb_core::reason::Reason;
 use tblb_core::scores::{Freshness, Scores};
-use tblb_core::status::{Format, Peer, Poller, Server, Status, Upstream};
+use tblb_core::status::{Config, Format, Peer, Poller, Server, Status, Upstream, View};
 use tblb_core::tries::{Ending, Ledger, Tries};
 
 static BLOCKS: LazyLock<Vec<Block>> = LazyLock::new(|| {
@@ -118,17 +118,20 @@ fn request(board: &Board, zone: &Zone, slot: u32) {
 
 /// Every form of the status, which is JSON and Prometheus text whatever the board holds.
 fn show(board: &Board, block: &Block, scores: &Scores, slots: &[Option<u32>], now: u64) {
-    let least = scores.least_work();
+    let least = scores.least_work(|_| true);
+    let view = View { now, all_models: true };
     let peer = |(i, slot): (usize, &Option<u32>)| {
-        Peer::of(board, *slot, Server::default(), scores.shown(i, least), now)
+        Peer::of(board, *slot, Server::default(), scores.shown(i, least), view)
     };
     let upstream = Upstream {
         name: "u".into(),
         algorithm: block.balance.algorithm.name,
+        config: Config::of(block),
+        unmeasured: 0,
         poller: Poller::of(board, true, now),
         peers: slots.iter().enumerate().map(peer).collect(),
     };
-    let status = Status { version: "0", upstreams: vec![upstream] };
+    let status = Status { version: "0", nginx: "0", upstreams: vec![upstream] };
     assert!(!status.render(Format::Html).is_empty());
     let json: serde_json::Value = serde_json::from_str(&status.render(Format::Json)).expect("JSON");
     assert_eq!(json["upstreams"][0]["name"], "u");

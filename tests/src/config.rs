@@ -38,6 +38,8 @@ pub struct Config {
     locations: String,
     main: String,
     workers: usize,
+    workers_last: bool,
+    reuse_port: bool,
     daemon: bool,
     master: bool,
     http2: bool,
@@ -80,6 +82,8 @@ impl Config {
             locations: String::new(),
             main: String::new(),
             workers: 2,
+            workers_last: false,
+            reuse_port: false,
             daemon: false,
             master: true,
             http2: false,
@@ -127,6 +131,20 @@ impl Config {
     #[must_use]
     pub fn workers(mut self, n: usize) -> Config {
         self.workers = n;
+        self
+    }
+
+    /// Puts `worker_processes` behind the http block.
+    #[must_use]
+    pub fn workers_last(mut self) -> Config {
+        self.workers_last = true;
+        self
+    }
+
+    /// Gives each worker a socket of its own to listen at, so that connections spread over the workers.
+    #[must_use]
+    pub fn reuse_port(mut self) -> Config {
+        self.reuse_port = true;
         self
     }
 
@@ -193,6 +211,7 @@ impl Config {
     fn text(&self, directory: &Path, ports: Ports) -> String {
         let switch = |on| if on { "on" } else { "off" };
         let directory = directory.display();
+        let workers = format!("worker_processes {};\n", self.workers);
         let mut text = format!("load_module {};\n", self.module.display());
         // Workers must reach what belongs to the user who runs the tests.
         if rustix::process::geteuid().is_root() {
@@ -200,11 +219,11 @@ impl Config {
         }
         let _ = write!(
             text,
-            "daemon {};\nmaster_process {};\nworker_processes {};\npid {directory}/nginx.pid;\n\
+            "daemon {};\nmaster_process {};\n{}pid {directory}/nginx.pid;\n\
              error_log {directory}/error.log notice;\n{}\nevents {{ worker_connections 1024; }}\nhttp {{\n",
             switch(self.daemon),
             switch(self.master),
-            self.workers,
+            if self.workers_last { "" } else { &workers },
             self.main
         );
         for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
@@ -219,11 +238,12 @@ impl Config {
                 self.locations
             );
         }
-        text + "}\n"
+        text + "}\n" + if self.workers_last { &workers } else { "" }
     }
 
     fn listen(&self, ports: Ports) -> Vec<String> {
-        let mut listen = vec![format!("listen {};", ports.http)];
+        let reuse = if self.reuse_port { " reuseport" } else { "" };
+        let mut listen = vec![format!("listen {}{reuse};", ports.http)];
         if self.http2 {
             listen.push(if build().version >= [1, 25, 1] {
                 format!("listen {};\nhttp2 on;", ports.http2)

@@ -1,5 +1,6 @@
 //! Credentials for metrics: who gets them, and that nobody sees them.
 
+use std::os::unix::fs::{PermissionsExt, symlink};
 use tblb_tests::certificates::{authority, engine};
 use tblb_tests::config::{Checked, Config, upstream};
 use tblb_tests::engines::name;
@@ -159,9 +160,10 @@ fn files_that_are_no_good_are_refused() {
             SECRET,
             0o644,
             bearer,
-            "/key\" is open to others than its owner (mode 0644), expected mode 0600 or 0400",
+            "\"key\" is open to everybody (mode 0644), expected mode 0600, 0400 or 0440, or the parameter \"mode=any\"",
         ),
-        (SECRET, 0o640, bearer, "(mode 0640)"),
+        (SECRET, 0o444, bearer, "(mode 0444)"),
+        (SECRET, 0o604, bearer, "(mode 0604)"),
         (SECRET, 0o602, bearer, "(mode 0602)"),
         ("", 0o600, bearer, "\"key\" is empty, expected a secret"),
         ("\n", 0o600, bearer, "\"key\" is empty, expected a secret"),
@@ -190,6 +192,64 @@ fn files_that_are_no_good_are_refused() {
     }
     for mode in [0o600, 0o400] {
         let checked = check(SECRET, mode, bearer);
-        assert!(checked.right, "{}", checked.said);
+        assert!(checked.right && !checked.said.contains("[warn]"), "{}", checked.said);
     }
+}
+
+/// Secrets as they are mounted: one that the group can read, as Kubernetes makes it, is used with a warning, and one that
+/// everybody can read, as docker makes it, where `mode=any` stands.
+/// Promise 7.
+#[test]
+fn secrets_as_they_are_mounted_are_taken() {
+    for (mode, directive, warned) in [
+        (0o440, "tblb_metrics_auth bearer key;", true),
+        (0o640, "tblb_metrics_auth basic ops key;", true),
+        (0o440, "tblb_metrics_auth bearer key mode=any;", true),
+        (0o444, "tblb_metrics_auth bearer key mode=any;", false),
+        (0o644, "tblb_metrics_auth basic ops key mode=any;", false),
+    ] {
+        let checked = check(SECRET, mode, directive);
+        assert!(checked.right, "{mode:o} {directive}: {}", checked.said);
+        let warning = checked
+            .said
+            .lines()
+            .find(|line| line.contains("[warn]") && line.contains("key\" is open to its group"));
+        assert_eq!(warning.is_some(), warned, "{mode:o} {directive}: {}", checked.said);
+        let place = checked.place(directive);
+        assert!(warning.is_none_or(|line| line.contains(&place)), "{place}: {}", checked.said);
+        assert!(!checked.said.contains(SECRET), "{}", checked.said);
+    }
+}
+
+/// A secret that is mounted as links of links, as Kubernetes does, is read, and after a reload the one that the links lead to
+/// then.
+/// Promise 7.
+#[test]
+fn a_secret_behind_links_is_read() {
+    let mount = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| mount.path().join(name);
+    let version = |name: &str, secret: &str| {
+        std::fs::create_dir(at(name)).expect("a directory");
+        std::fs::write(at(name).join("token"), secret).expect("a file");
+        std::fs::set_permissions(at(name).join("token"), std::fs::Permissions::from_mode(0o440))
+            .expect("its mode");
+    };
+    version("..v1", SECRET);
+    version("..v2", "another");
+    symlink("..v1", at("..data")).expect("a link");
+    symlink("..data/token", at("token")).expect("a link");
+    let node = Node::start();
+    node.report(1.0, 2.0, 0.5);
+    node.lock_metrics(&format!("Bearer {SECRET}"));
+    let directive = format!("tblb_metrics_auth bearer {};", at("token").display());
+    let mut nginx = config(&directive, &node.name(), "").start();
+    nginx.wait_until_all("fresh");
+    std::fs::remove_file(at("..data")).expect("no link");
+    symlink("..v2", at("..data")).expect("a link");
+    node.lock_metrics("Bearer another");
+    nginx.reload_with(&config(&directive, &node.name(), ""));
+    nginx.wait_for("the new secret is used", |status| {
+        let polls = status.peer("llm", &node.name()).part("polls");
+        (polls.text("fault") == "null").then_some(())
+    });
 }

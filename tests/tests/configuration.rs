@@ -14,9 +14,8 @@ fn assert_refused(checked: &Checked, wrong: &str, said: &[&str]) {
     let Checked { right, said: what, .. } = checked;
     assert!(!right, "{wrong:?} passes: {what}");
     let place = format!("in {}", checked.place(wrong));
-    let line = what.lines().find(|line| line.contains(&place));
-    let line = line.unwrap_or_else(|| panic!("{wrong:?}: no line says {place:?} in {what}"));
-    assert!(line.contains("[emerg]"), "{line}");
+    let line = what.lines().find(|line| line.contains("[emerg]") && line.contains(&place));
+    let line = line.unwrap_or_else(|| panic!("{wrong:?}: no error is at {place:?} in {what}"));
     for said in said {
         assert!(line.contains(said), "{wrong:?}: no {said:?} in {line}");
     }
@@ -196,6 +195,55 @@ fn a_second_method_is_a_warning() {
     let checked = check("least_conn; tblb;");
     assert!(checked.right && checked.said.contains("[warn]"), "{}", checked.said);
     assert!(checked.said.contains("load balancing method redefined"), "{}", checked.said);
+}
+
+/// Bad input: a method after `tblb` would replace it, so that is an error that names both and the place of `tblb`. What
+/// wraps the method stays allowed.
+#[test]
+fn a_method_after_tblb_is_refused() {
+    for (after, name) in [
+        ("least_conn;", "least_conn"),
+        ("ip_hash;", "ip_hash"),
+        ("hash $uri consistent;", "hash"),
+        ("# a comment\n  random two least_conn;", "random"),
+        ("tblb_metrics off; keepalive 8; least_conn; keepalive_timeout 4s;", "least_conn"),
+    ] {
+        let directives = format!("zone llm 64k; tblb s1; {after}");
+        let said = [&format!("\"{name}\" after \"tblb\""), r#"one load balancing method in upstream "llm""#];
+        assert_refused(&check(&directives), &directives, &said);
+    }
+    let http = upstream("llm", "tblb;\ninclude method.conf;", [SERVER]);
+    let checked = Config::new(http).file("method.conf", "least_conn;").check();
+    assert_refused(&checked, "tblb;\ninclude", &[r#"another load balancing method after "tblb""#]);
+}
+
+/// The module: where nginx learns the number of workers too late, and so many servers are configured that the shared zone
+/// has not room for all workers, nginx warns at start.
+/// Promise 4.
+#[test]
+fn workers_without_room_are_warned_of() {
+    let servers = (0..20_000).map(|n| format!("127.0.{}.{}:9", n / 250, 1 + n % 250));
+    let config = Config::new(upstream("llm", "tblb; tblb_metrics off;", servers)).workers(30);
+    let warned = |config: &Config| {
+        let checked = config.check();
+        assert!(checked.right, "{}", checked.said);
+        let warning = "of 30 workers are not counted in flight";
+        let line = checked.said.lines().find(|line| line.contains(warning)).map(str::to_owned);
+        assert!(line.as_ref().is_none_or(|line| line.contains("[warn]")), "{line:?}");
+        line
+    };
+    assert_eq!(warned(&config), None);
+    let line = warned(&config.workers_last()).expect("a warning");
+    assert!(line.contains("place \"worker_processes\" before the http block"), "{line}");
+}
+
+/// The module: whatever a user calls a zone, the module's own has another name.
+#[test]
+fn a_zone_of_any_name_passes() {
+    for name in ["tblb", "tblb_zone", "ngx_http_upstream_tblb", "upstream"] {
+        let checked = check(&format!("zone {name} 64k; tblb;"));
+        assert!(checked.right, "{name}: {}", checked.said);
+    }
 }
 
 /// The module: parameters of `server` are those of least_conn.

@@ -2,6 +2,7 @@
 
 use tblb_tests::config::{Config, upstream};
 use tblb_tests::node::{Node, page, whole};
+use tblb_tests::wait_for;
 
 /// Polled so often that a test does not wait for long, and given time to answer on a busy machine.
 const POLLED: &str = "tblb_metrics interval=50ms timeout=5s stale=30s;";
@@ -13,7 +14,7 @@ macro_rules! corpus {
 }
 
 /// An engine, where it reports, and what.
-const ENGINES: [(&str, &str, &str); 9] = [
+const ENGINES: [(&str, &str, &str); 13] = [
     ("vllm", "/metrics", corpus!("vllm-0.32-loaded")),
     ("sglang", "/metrics", corpus!("sglang-documented")),
     ("llamacpp", "/metrics", corpus!("llamacpp-loaded")),
@@ -23,6 +24,10 @@ const ENGINES: [(&str, &str, &str); 9] = [
     ("lmdeploy", "/metrics", corpus!("lmdeploy-documented")),
     ("mindie", "/metrics", corpus!("mindie-documented")),
     ("nim", "/v1/metrics", corpus!("nim-documented")),
+    ("ray", "/metrics", corpus!("ray-documented")),
+    ("dynamo", "/metrics", corpus!("dynamo-documented")),
+    ("tei", "/metrics", corpus!("tei-documented")),
+    ("triton", "/metrics", corpus!("triton-plain-documented")),
 ];
 
 fn names(nodes: &[Node]) -> Vec<String> {
@@ -142,4 +147,47 @@ fn an_engine_that_sleeps_is_not_chosen_while_another_is_open() {
         closed([true, true, false]);
         assert_eq!(nginx.get("/").header("x-upstream"), nodes[2].name());
     }
+}
+
+/// A signal that is there and cannot be used leaves a trace: it is counted by its kind, shown, and logged once by its name,
+/// while the others of the page count. A cache in per cent is no such signal.
+/// Promise 10.
+#[test]
+fn a_signal_that_cannot_be_used_is_counted_and_logged() {
+    let nodes = Node::several(2);
+    let page = |cache: &str| {
+        whole(
+            200,
+            &format!(
+                "vllm:num_requests_running 3\nvllm:num_requests_waiting 2\nvllm:gpu_cache_usage_perc {cache}\n"
+            ),
+        )
+    };
+    nodes[0].answer_metrics(&page("35.0"));
+    nodes[1].answer_metrics(&page("8192"));
+    let first = format!("zone llm 64k; tblb; {POLLED}");
+    let nginx = Config::new(upstream("llm", &first, names(&nodes))).start();
+    nginx.wait_until_all("fresh");
+    let [per_cent, blocks] = [&nodes[0], &nodes[1]].map(Node::name);
+    nginx.wait_for("the flaw is counted", |status| {
+        (status.peer("llm", &blocks).part("polls").part("faults").0["not_a_ratio"].as_u64() > Some(2))
+            .then_some(())
+    });
+    let status = nginx.status();
+    let peer = status.peer("llm", &blocks);
+    assert_eq!(
+        (peer.text("state"), peer.number("running"), peer.number("cache")),
+        ("fresh", Some(3.0), None)
+    );
+    assert_eq!(peer.part("polls").text("fault"), "not_a_ratio");
+    let lines = wait_for("a line of the flaw", || {
+        Some(nginx.log_with(&format!("metrics of {blocks} in upstream"))).filter(|lines| !lines.is_empty())
+    });
+    assert!(lines.len() == 1 && lines[0].contains("[warn]"), "{lines:?}");
+    assert!(
+        lines[0].contains("by vllm, but cache is unknown") && lines[0].ends_with("not_a_ratio"),
+        "{lines:?}"
+    );
+    assert_eq!(status.peer("llm", &per_cent).number("cache"), Some(0.35));
+    assert_eq!(status.peer("llm", &per_cent).part("polls").text("fault"), "null");
 }

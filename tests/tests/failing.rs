@@ -103,14 +103,15 @@ fn a_bad_engine_before_one_client() {
 }
 
 /// Promise 11: whatever way an engine fails, of the requests of 16 clients at most 10 % go there where they do not wait there,
-/// and no more than its share where the status blames the client; and the pool gives as many good answers as under least_conn.
+/// and no more than its share where the status blames the client or half of its answers are good; and the pool gives as many good answers as under least_conn.
 #[test]
 fn a_bad_engine_before_many_clients() {
     each(&all(), |(case, was_fast)| {
         let name = format!("{}, was fast {was_fast}", case.name);
         let outcome = pool("tblb", case, *was_fast).ask(MANY, CLIENTS);
         let yardstick = pool(YARDSTICK, case, *was_fast).good_of(MANY, CLIENTS);
-        let most = if case.blames_client { FAIR } else { 0.1 };
+        let partly = matches!(case.mood, Some(Mood::FailsEachSecond(_)));
+        let most = if case.blames_client || partly { FAIR } else { 0.1 };
         let wrong = [
             unless(
                 case.holds || outcome.bad <= most,

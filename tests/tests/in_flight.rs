@@ -112,3 +112,19 @@ fn an_answer_that_redirects_nginx_is_whole() {
     (0..10).for_each(|_| assert_eq!(nginx.get("/elsewhere").body, "plain"));
     assert_eq!(endings(&nginx), [10, 10, 0, 0]);
 }
+
+/// The module, in-flight: 24 workers, more than a small machine has processors, each have room to count, though nginx learns
+/// their number only after the http block.
+/// Promise 4.
+#[test]
+fn every_worker_counts_wherever_their_number_stands() {
+    let nodes = Node::several(2);
+    let http = upstream("llm", "zone llm 64k; tblb; tblb_metrics off;", nodes.iter().map(Node::name));
+    let nginx = Config::new(http).workers(24).workers_last().reuse_port().start();
+    let held: Vec<_> = (0..96).map(|_| nginx.stream("/hold/stream")).collect();
+    assert_eq!(nginx.status().sum("llm", "in_flight"), 96);
+    assert_eq!(nginx.log_with("[warn]"), [""; 0]);
+    nodes.iter().for_each(|node| node.release("stream"));
+    drop(held);
+    nginx.wait_for("nothing is in flight", |status| (status.sum("llm", "in_flight") == 0).then_some(()));
+}

@@ -12,6 +12,9 @@ const POLLED: &str = "zone llm 64k; tblb_metrics interval=50ms timeout=5s stale=
 /// Where XInference reports.
 const STATISTICS: &str = "/v1/cluster/load-statistics";
 
+/// Has the engines' lists of models decide.
+const LISTED: &str = "tblb_model $http_x_model;";
+
 /// The answer of an XInference that serves these models, each with how busy it is.
 fn xinference(models: &[(&str, f64)]) -> Vec<u8> {
     let item = |(name, utilization): &(&str, f64)| json!({"model_id": format!("{name}-0"), "model_name": name, "throughput_utilization": utilization});
@@ -140,7 +143,7 @@ fn a_request_of_unknown_model_is_passed_on() {
 #[test]
 fn a_model_that_no_server_has_is_refused() {
     let nodes = xinferences(&[&[("a", 0.5)], &[("b", 0.5)]]);
-    let nginx = start(&config(&nodes, "tblb; keepalive 4;").workers(1).http2());
+    let nginx = start(&config(&nodes, &format!("tblb; {LISTED} keepalive 4;")).workers(1).http2());
     let name = "no \\\"such\\\" <model>";
     let mut connections =
         [nginx.connect(), Connection::open_http2(nginx.http2_address()).expect("a connection")];
@@ -246,17 +249,15 @@ fn a_variable_names_the_model_where_the_body_does_not() {
     );
 }
 
-/// The module: labels of vLLM's series tell who serves which model. Where a user has them count, a model that none
-/// names is refused; else it is passed on, since a vLLM may serve adapters and other names that its metrics do not say.
+/// The module: labels of vLLM's series tell who serves which model where a user has them count, and a model that none names is
+/// refused or passed on, as the user says.
 #[test]
 fn labels_of_vllm_tell_who_serves_a_model() {
     let nodes = Node::several(3);
     nodes[0].answer_metrics(&vllm(&["a"]));
     nodes[1].answer_metrics(&vllm(&["a", "b"]));
     nodes[2].answer_metrics(&vllm(&["b"]));
-    for (model, none) in
-        [("", 200), ("tblb_model $http_x_model;", 404), ("tblb_model $http_x_model unlisted=pass;", 200)]
-    {
+    for (model, none) in [(LISTED, 404), ("tblb_model $http_x_model unlisted=pass;", 200)] {
         for algorithm in ["least_work", "s2_enhanced", "least_conn"] {
             // What least_work learns of speed may lead it to one of two.
             let least = if algorithm == "least_work" { 0 } else { 5 };
@@ -268,9 +269,41 @@ fn labels_of_vllm_tell_who_serves_a_model() {
             assert_eq!(post(&mut nginx.connect(), &chat("lora", 0)).status, none, "{algorithm} {model}");
         }
     }
-    let nginx = start(&config(&nodes, "tblb s2_enhanced; tblb_model off;"));
-    let all = counts(&nginx, &nodes, 60, &chat("a", 0));
-    assert!(all.iter().all(|count| *count > 5), "{all:?}");
+    for model in ["", "tblb_model off;"] {
+        let nginx = start(&config(&nodes, &format!("tblb s2_enhanced; {model}")));
+        let all = counts(&nginx, &nodes, 60, &chat("a", 0));
+        assert!(all.iter().all(|count| *count > 5), "{all:?}");
+    }
+}
+
+/// Metrics refuse no request that no `tblb_model` asks to be refused, and one page that names a model does not draw all
+/// requests for it: other engines may serve it unnamed. Nor are engines that name no model yet left out.
+/// Promise 2.
+#[test]
+fn no_list_refuses_or_draws_requests_by_itself() {
+    let llamacpp = || whole(200, "llamacpp:requests_processing 0\nllamacpp:requests_deferred 0\n");
+    let by_model = |models: &[(&str, f64)]| (STATISTICS, xinference(models));
+    let page = |page: Vec<u8>| ("/metrics", page);
+    let base = || page(vllm(&["base"]));
+    let pools = [
+        ("qwen", vec![page(llamacpp()), page(llamacpp()), by_model(&[("qwen", 0.0)])]),
+        ("lora", vec![base(), base(), page(vllm(&["base", "lora"]))]),
+        ("lora", vec![base(), base(), by_model(&[("lora", 0.0)])]),
+        ("qwen", vec![by_model(&[]), by_model(&[]), by_model(&[])]),
+    ];
+    for (model, pages) in pools {
+        let nodes = Node::several(pages.len());
+        for (node, (path, page)) in nodes.iter().zip(&pages) {
+            node.report_at(path);
+            node.answer_metrics(page);
+        }
+        for algorithm in ["least_work", "s2_enhanced"] {
+            let nginx = start(&config(&nodes, &format!("tblb {algorithm};")));
+            // None is refused, which `counts` sees, and each engine has its part.
+            let got = counts(&nginx, &nodes, 60, &chat(model, 0));
+            assert!(got.iter().all(|count| *count > 5), "{algorithm}, {model}: {got:?}");
+        }
+    }
 }
 
 /// The module: a server without fresh metrics may serve any model, one that serves another is not tried even where those
@@ -280,7 +313,7 @@ fn who_is_tried_for_a_model() {
     let nodes = xinferences(&[&[("a", 0.5)], &[("b", 0.5)], &[("b", 0.5), ("c", 0.5)]]);
     let names: Vec<_> = nodes.iter().map(Node::name).collect();
     let servers = [names[0].clone(), names[1].clone(), format!("{} backup", names[2])];
-    let http = upstream("llm", &format!("tblb; {POLLED}"), servers);
+    let http = upstream("llm", &format!("tblb; {LISTED} {POLLED}"), servers);
     let nginx = start(&Config::new(http));
     assert_eq!(counts(&nginx, &nodes, 5, &chat("c", 0)), [0, 0, 5]);
     assert_eq!(counts(&nginx, &nodes, 5, &chat("b", 0)), [0, 5, 0]);
@@ -306,7 +339,7 @@ fn who_is_tried_for_a_model() {
 #[test]
 fn models_come_and_go_and_survive_a_reload() {
     let nodes = xinferences(&[&[("a", 0.5)], &[("b", 0.5)]]);
-    let nginx = start(&config(&nodes, "tblb;"));
+    let nginx = start(&config(&nodes, &format!("tblb; {LISTED}")));
     nodes[0].answer_metrics(&xinference(&[("c", 0.25)]));
     nginx.wait_for("the new model", |status| {
         let peer = status.peer("llm", &nodes[0].name());
@@ -335,7 +368,7 @@ fn a_fleet_of_four_kinds() {
     nodes[3].report_at(STATISTICS);
     nodes[3].answer_metrics(&xinference(&[("c", 0.5), ("a", 0.5)]));
     for algorithm in ["least_work", "s2_enhanced"] {
-        let nginx = start(&config(&nodes, &format!("tblb {algorithm};")));
+        let nginx = start(&config(&nodes, &format!("tblb {algorithm}; {LISTED}")));
         let status = nginx.status();
         let engines: Vec<_> =
             nodes.iter().map(|node| status.peer("llm", &node.name()).text("engine").to_owned()).collect();

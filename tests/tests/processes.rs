@@ -12,7 +12,7 @@ use tblb_tests::{wait_for, wait_within};
 const METHOD: &str = "zone llm 64k; tblb; tblb_metrics interval=50ms timeout=5s;";
 
 /// As many threads as a poller may have.
-const MOST_THREADS: usize = 8;
+const MOST_THREADS: usize = 4;
 
 fn config(nodes: &[Node]) -> Config {
     Config::new(upstream("llm", METHOD, nodes.iter().map(Node::name)))
@@ -36,7 +36,7 @@ fn wait_for_polls(nodes: &[Node]) {
     });
 }
 
-/// The module, the worker thread: one worker of all polls, with eight threads at most; neither the master nor the
+/// The module, the worker thread: one worker of all polls, with four threads at most; neither the master nor the
 /// processes that look after a cache have any.
 /// Promise 5.
 #[test]

@@ -1,12 +1,11 @@
-//! What operators see: the status in its forms, and the variables.
+//! What operators see: the status in its forms.
 
-use serde_json::Value;
-use tblb_tests::config::{Config, upstream};
+use serde_json::{Value, json};
+use tblb_tests::config::{Config, build, upstream};
 use tblb_tests::engines::{self, MetricsForm, Options};
 use tblb_tests::nginx::Nginx;
-use tblb_tests::node::{Mood, Node, page, whole};
+use tblb_tests::node::{Node, page, whole};
 use tblb_tests::status::Part;
-use tblb_tests::wait_for;
 
 const POLLED: &str = "tblb_metrics interval=50ms timeout=5s;";
 
@@ -44,10 +43,14 @@ fn json() {
     let answer = nginx.get("/json");
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     let status = nginx.status();
-    assert_eq!(keys(&status.0), ["upstreams", "version"]);
+    assert_eq!(keys(&status.0), ["nginx", "upstreams", "version"]);
+    assert_eq!(status.0["nginx"], build().version.map(|number| number.to_string()).join("."));
     assert!(status.0["version"].as_str().is_some_and(|version| version.split('.').count() == 3));
     let llm = status.upstream("llm");
-    assert_eq!(keys(llm.0), ["algorithm", "name", "peers", "poller"]);
+    assert_eq!(keys(llm.0), ["algorithm", "config", "name", "peers", "poller", "unmeasured"]);
+    let config = json!({"pick": "random", "bypass": false, "interval_ms": 50, "stale_ms": 2000});
+    assert_eq!((llm.part("config").0, llm.count("unmeasured")), (&config, 0));
+    assert_eq!(status.upstream("other").part("config").0["interval_ms"], Value::Null);
     assert_eq!(llm.text("algorithm"), "s1");
     assert_eq!(keys(llm.part("poller").0), ["heartbeat_ms", "pid", "state", "threads"]);
     assert_eq!(llm.part("poller").text("state"), "running");
@@ -66,9 +69,11 @@ fn json() {
         "conns",
         "down",
         "engine",
+        "failing",
         "failures",
         "in_flight",
         "models",
+        "models_total",
         "picks",
         "polls",
         "prefill",
@@ -169,7 +174,8 @@ fn prometheus() {
     let text = &answer.body;
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (series, value) = line.rsplit_once(' ').expect("a sample");
-        assert!(series.starts_with("nginx_tblb_") && series.contains("{upstream=\""), "{line}");
+        let of_upstream = series.contains("{upstream=\"") || series.starts_with("nginx_tblb_build_info{");
+        assert!(series.starts_with("nginx_tblb_") && of_upstream, "{line}");
         assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{line}");
         let name = series.split('{').next().unwrap_or_default();
         let family =
@@ -186,6 +192,17 @@ fn prometheus() {
     let picks: f64 = nodes[..2].iter().map(|node| sample(text, &of("picks_total", node))).sum();
     let firsts: f64 = nodes[..2].iter().map(|node| sample(text, &of("ttft_seconds_count", node))).sum();
     assert_eq!((picks, firsts), (20.0, 20.0));
+    let version = build().version.map(|number| number.to_string()).join(".");
+    let built =
+        format!("nginx_tblb_build_info{{version=\"{}\",nginx=\"{version}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(sample(text, &built), 1.0);
+    let configured = "nginx_tblb_config_info{upstream=\"llm\",algorithm=\"s1\",pick=\"random\",metrics=\"on\",bypass=\"off\"}";
+    assert_eq!(sample(text, configured), 1.0);
+    assert_eq!(sample(text, &of("weight", &nodes[0])), 5.0);
+    assert_eq!(
+        (sample(text, &of("down", &nodes[0])), sample(text, &of("connections", &nodes[0]))),
+        (0.0, 0.0)
+    );
     assert_eq!(sample(text, "nginx_tblb_poller_up{upstream=\"llm\"}"), 1.0);
     assert_eq!(sample(text, "nginx_tblb_poller_up{upstream=\"other\"}"), 0.0);
     let faults = of("poll_faults_total", &nodes[1]).replace('}', ",kind=\"status\"}");
@@ -259,54 +276,4 @@ fn an_engine_without_a_signal_is_scored_by_the_others() {
     // It is taken to be as full as the other: 0.2 + 0.8·(1 − 0.5), and 0 + 0.8·(1 − 0.5).
     let scores = [0, 1].map(|index| peers[index].number("score").expect("a score"));
     assert!((scores[0] - 0.6).abs() < 1e-9 && (scores[1] - 0.4).abs() < 1e-9, "{scores:?}");
-}
-
-/// The module, variables: one value for each try, separated as in `$upstream_addr`, `-` where there is none, in the
-/// access log too; and none at all where no upstream of ours has the request.
-#[test]
-fn variables() {
-    let nodes = Node::several(2);
-    nodes[0].set_mood(Mood::Close);
-    let servers = nodes.iter().map(|node| format!("{} max_fails=0", node.name()));
-    let method = format!("tblb s1 waiting=0 cache=1 pick=best; {POLLED}");
-    nodes[0].report(0.0, 0.0, 0.25);
-    nodes[1].report(0.0, 0.0, 0.5);
-    let http = upstream("llm", &method, servers);
-    let locations =
-        "location /redirected { proxy_pass http://llm; proxy_intercept_errors on; error_page 404 = @else; }
-                     location @else { proxy_pass http://llm; }
-                     location = /plain { return 204; }
-                     location /early/ { proxy_pass http://llm/; proxy_set_header X-Reason $tblb_reason;
-                                        add_header X-TTFT $tblb_ttft; }";
-    let nginx = Config::new(http).server(locations).workers(1).start();
-    nginx.wait_until_all("fresh");
-    // The best closes the connection, so that each request goes on to the other.
-    assert_eq!(nginx.get("/tokens").status, 200);
-    let logged = nginx.logged("/tokens");
-    assert_eq!(logged.upstream, format!("{}, {}", nodes[0].name(), nodes[1].name()));
-    assert_eq!(logged.algorithm, "s1, s1");
-    assert_eq!(logged.reason, "score, score");
-    assert_eq!(logged.score, "0.750000, 0.500000");
-    let (first, second) = logged.ttft.split_once(", ").expect("two values");
-    assert!(first == "-" && second.parse::<f64>().is_ok(), "{logged:?}");
-
-    // An internal redirect leads to another upstream, with a colon between.
-    nodes.iter().for_each(|node| node.set_mood(Mood::Status(404)));
-    nginx.get("/redirected");
-    let logged = nginx.logged("/redirected");
-    assert_eq!(logged.upstream, format!("{0} : {0}", nodes[0].name()));
-    assert_eq!((logged.algorithm.as_str(), logged.reason.as_str()), ("s1 : s1", "score : score"));
-    assert_eq!(logged.score, "0.750000 : 0.750000");
-
-    // What was said to an engine before one was picked, or to the client before the body, is not what the log says.
-    nodes.iter().for_each(|node| node.set_mood(Mood::Well));
-    assert_eq!(nginx.get("/early/tokens").header("x-ttft"), "-");
-    let logged = nginx.logged("/early/tokens");
-    assert_eq!((logged.reason.as_str(), logged.algorithm.as_str()), ("score", "s1"));
-    assert!(logged.ttft.parse::<f64>().is_ok(), "{logged:?}");
-
-    assert_eq!(nginx.get("/plain").status, 204);
-    let logged = nginx.logged("/plain");
-    assert_eq!([&logged.algorithm, &logged.reason, &logged.score, &logged.ttft], ["-"; 4]);
-    wait_for("no request in flight", || (nginx.status().sum("llm", "in_flight") == 0).then_some(()));
 }

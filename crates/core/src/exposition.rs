@@ -59,10 +59,16 @@ impl Lines {
         }
     }
 
-    /// Whether the body so far stops within a line. The format wants a line end after the last line too, so such a
-    /// line was cut, and 12 may be the beginning of 120.
+    /// Whether the body so far stops within a line. The format wants a line end after the last line too, so where nothing
+    /// else shows that the body is whole such a line was cut, and 12 may be the beginning of 120. A line `# EOF` is the end
+    /// of the body by itself.
     pub fn dangling(&self) -> bool {
-        self.partial.iter().any(|byte| !byte.is_ascii_whitespace())
+        !matches!(Line::of(&self.partial), Line::Blank | Line::End)
+    }
+
+    /// The line whose end has not come, empty if there is none: the last line of a body that is known to be whole.
+    pub fn last(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.partial)
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
-use tblb_poller::{MAX_THREADS, Poller, Settings, Sink, State, Target, When};
+use tblb_poller::{Failure, MAX_THREADS, Poller, Settings, Sink, State, Target, When};
 
 const ENGINES: usize = 1000;
 const TIME: Duration = Duration::from_secs(20);
@@ -124,7 +124,7 @@ impl Sink for Counter {
         count.fetch_add(1, Relaxed);
     }
 
-    fn changed(&self, _: &Target, _: Option<State>, _: State) {}
+    fn changed(&self, _: &Target, _: Option<State>, _: State, _: Option<&Failure>) {}
 }
 
 fn poller(page: &str, addresses: &[SocketAddr]) -> Outcome<()> {
@@ -134,7 +134,7 @@ fn poller(page: &str, addresses: &[SocketAddr]) -> Outcome<()> {
     let poller = Poller::start(Arc::<Counter>::clone(&counter), MAX_THREADS)?;
     let targets = addresses.iter().enumerate().map(|(number, &address)| Target {
         key: number as u64,
-        slot: number as u32,
+        slots: vec![number as u32],
         address,
         host: address.to_string(),
         settings: Arc::clone(&settings),

@@ -1,19 +1,29 @@
-//! What an error of a library means as a fault.
+//! What an error of a library means as a fault, and what is known of a poll that failed.
 
+use crate::head::Head;
 use rustix::io::Errno;
 use rustls::CertificateError;
 use std::error::Error;
 use std::io;
 use tblb_core::fault::Fault;
 
-/// The fault that an error of ureq's is.
-pub(crate) fn of_ureq(error: &ureq::Error) -> Fault {
-    match error {
-        ureq::Error::Io(error) => of_io(error),
-        ureq::Error::Other(error) => of_inner(error.as_ref()).unwrap_or(Fault::Local),
-        ureq::Error::Timeout(_) => Fault::Timeout,
-        ureq::Error::LargeResponseHeader(..) => Fault::HeaderTooLarge,
-        _ => Fault::Protocol,
+/// Why a poll gave no reading, with what helps to find the cause. Nothing of it is secret: it may be logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind of failure.
+    pub fault: Fault,
+    /// What was asked, without a query.
+    pub url: String,
+    /// The status of the answer, None if there was no answer.
+    pub status: Option<u16>,
+    /// Where a redirect leads, without a query; None for any other answer.
+    pub location: Option<String>,
+}
+
+impl Failure {
+    /// The same of an answer with this header.
+    pub(crate) fn with(self, head: &Head) -> Failure {
+        Failure { status: head.status, location: head.location.clone(), ..self }
     }
 }
 
@@ -45,8 +55,7 @@ pub(crate) fn of_io(error: &io::Error) -> Fault {
 /// The fault that an error within an error is, if it is one that says something.
 fn of_inner(error: &(dyn Error + Send + Sync + 'static)) -> Option<Fault> {
     let tls = || error.downcast_ref::<rustls::Error>().map(of_tls);
-    let ureq = || error.downcast_ref::<ureq::Error>().map(of_ureq);
-    error.downcast_ref::<Fault>().copied().or_else(tls).or_else(ureq)
+    error.downcast_ref::<Fault>().copied().or_else(tls)
 }
 
 fn of_tls(error: &rustls::Error) -> Fault {
@@ -69,7 +78,7 @@ mod tests {
 
     #[test]
     fn errors_of_the_system() {
-        let fault = |errno: Errno| of_ureq(&ureq::Error::Io(errno.into()));
+        let fault = |errno: Errno| of_io(&errno.into());
         assert_eq!(fault(Errno::CONNREFUSED), Fault::Refused);
         assert_eq!(fault(Errno::HOSTUNREACH), Fault::Unreachable);
         assert_eq!(fault(Errno::NETUNREACH), Fault::Unreachable);
@@ -82,12 +91,8 @@ mod tests {
 
     #[test]
     fn wrapped_errors_keep_their_meaning() {
-        let late = io::Error::new(io::ErrorKind::TimedOut, Fault::ConnectTimeout);
-        assert_eq!(of_ureq(&ureq::Error::Io(late)), Fault::ConnectTimeout);
-        assert_eq!(of_ureq(&ureq::Error::Other(Box::new(Fault::TlsSetup))), Fault::TlsSetup);
+        assert_eq!(of_io(&io::Error::other(Fault::TlsSetup)), Fault::TlsSetup);
         let tls = rustls::Error::InvalidCertificate(CertificateError::Expired);
         assert_eq!(of_io(&io::Error::new(io::ErrorKind::InvalidData, tls)), Fault::TlsExpired);
-        let wrapped = ureq::Error::LargeResponseHeader(2, 1).into_io();
-        assert_eq!(of_io(&wrapped), Fault::HeaderTooLarge);
     }
 }

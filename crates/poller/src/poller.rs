@@ -1,6 +1,8 @@
 //! The poller as its owner sees it.
 
-use crate::lanes::{self, Results, STACK};
+use crate::failure::Failure;
+use crate::jobs::Results;
+use crate::reactor::{self, STACK};
 use crate::schedule::Scheduler;
 use crate::state::State;
 use crate::stop::Stop;
@@ -14,8 +16,10 @@ use tblb_core::engine::Reading;
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
 
-/// How many threads a poller has at most, the scheduler among them.
-pub const MAX_THREADS: usize = 8;
+/// How many threads a poller has at most, the scheduler among them. The others wait for sockets and read pages, which takes one
+/// of them 2 % of a core for 1,000 engines a second (docs/results/polling.md): the number only keeps pages that are slow to read
+/// from holding up all others.
+pub const MAX_THREADS: usize = 4;
 
 /// Where readings go. All of it is called by one thread, the scheduler, never two at a time; what blocks there
 /// delays polls. A panic in it is caught and otherwise ignored (in [`Sink::hold`] it means false).
@@ -38,8 +42,8 @@ pub trait Sink: Send + Sync + 'static {
     fn over(&self) {}
 
     /// Takes a change that is worth a line in a log: from what was told before, None at first. One poll that goes
-    /// otherwise than those before is not told, only two in a row.
-    fn changed(&self, target: &Target, from: Option<State>, to: State);
+    /// otherwise than those before is not told, only two in a row. `failure` has what is known of a poll that failed.
+    fn changed(&self, target: &Target, from: Option<State>, to: State, failure: Option<&Failure>);
 }
 
 /// When a poll was.
@@ -57,7 +61,7 @@ pub(crate) struct Over(Arc<dyn Sink>);
 impl Drop for Over {
     fn drop(&mut self) {
         // A panic there must not become one while unwinding.
-        let _ = lanes::caught(|| {
+        let _ = reactor::caught(|| {
             hit(Point::PollerEnds);
             self.0.over();
         });
@@ -85,13 +89,12 @@ impl Poller {
         let shared = Arc::new(Shared { sink, stop: Arc::clone(&stop), targets: Mutex::default() });
         let ((done, collected), (wake, woken)) = (unbounded(), bounded(1));
         let results = Results { done, wake: wake.clone() };
-        let (lanes, threads) = lanes::start(threads.clamp(2, MAX_THREADS) - 1, &results, &stop, &over)?;
+        let (inputs, threads) = reactor::start(threads.clamp(2, MAX_THREADS) - 1, &results, &stop, &over)?;
         // From here on, dropping the poller ends the threads.
         let mut poller = Poller { shared: Arc::clone(&shared), wake, threads };
-        let mut scheduler = Scheduler::new(shared, lanes, collected, woken);
+        let mut scheduler = Scheduler::new(shared, inputs, collected, woken);
         let schedule = move || {
             scheduler.run();
-            // With its connections.
             drop(scheduler);
             drop(over);
         };

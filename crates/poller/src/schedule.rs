@@ -1,11 +1,11 @@
 //! When which engine is polled.
 
-use crate::client::Client;
-use crate::lanes::{COLLECT, Done, Job, Lane, Lanes, caught};
+use crate::failure::Failure;
+use crate::jobs::{Asked, COLLECT, Done, Inputs, Job};
 use crate::poller::{Shared, When};
+use crate::reactor::caught;
 use crate::state::{State, Told};
 use crate::target::Target;
-use crate::tls::Configs;
 use crossbeam_channel::Receiver;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -35,10 +35,9 @@ const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 /// The scheduler: the thread that decides, and calls the sink.
 pub(crate) struct Scheduler {
     shared: Arc<Shared>,
-    lanes: Lanes,
+    inputs: Inputs,
     done: Receiver<Done>,
     woken: Receiver<()>,
-    configs: Arc<Configs>,
     engines: HashMap<u64, Polled>,
     /// The keys of polls under way, those of targets that were since replaced too: no engine is asked twice at a
     /// time.
@@ -46,6 +45,8 @@ pub(crate) struct Scheduler {
     /// When which target is due; entries that do not agree with `engines` are out of date.
     due: BinaryHeap<Reverse<(Instant, u64)>>,
     generations: u64,
+    /// When the scheduler began: times are counted from here.
+    began: Instant,
     /// Whether the lease is held; if not, nothing is polled and nothing is told.
     held: bool,
     renewal: Instant,
@@ -55,14 +56,9 @@ pub(crate) struct Scheduler {
 
 /// What is known of a target.
 struct Polled {
-    target: Target,
+    target: Arc<Target>,
     generation: u64,
-    /// None while a poll is under way, and before the first.
-    client: Option<Box<Client>>,
     due: Instant,
-    lane: Lane,
-    /// Whether the last poll gave a reading.
-    answered: bool,
     /// Polls that failed since the last that did not.
     failures: u32,
     told: Told,
@@ -70,17 +66,17 @@ struct Polled {
 }
 
 impl Scheduler {
-    pub fn new(shared: Arc<Shared>, lanes: Lanes, done: Receiver<Done>, woken: Receiver<()>) -> Scheduler {
+    pub fn new(shared: Arc<Shared>, inputs: Inputs, done: Receiver<Done>, woken: Receiver<()>) -> Scheduler {
         Scheduler {
             shared,
-            lanes,
+            inputs,
             done,
             woken,
-            configs: Arc::default(),
             engines: HashMap::new(),
             under_way: HashSet::new(),
             due: BinaryHeap::new(),
             generations: 0,
+            began: Instant::now(),
             held: false,
             renewal: Instant::now(),
             collect: None,
@@ -131,9 +127,10 @@ impl Scheduler {
         if held && !self.held {
             self.spread();
         }
-        if !held {
+        if !held && self.held {
             // Whoever has the lease makes connections of its own.
-            self.engines.values_mut().for_each(|polled| polled.client = None);
+            self.inputs.forget_all();
+            self.inputs.flush();
         }
         self.held = held;
     }
@@ -153,9 +150,14 @@ impl Scheduler {
         let mut before = std::mem::take(&mut self.engines);
         for target in targets {
             let key = target.key;
-            let kept = before.remove(&key).filter(|polled| polled.target.is_polled_as(&target));
+            let known = before.remove(&key);
+            let is_known = known.is_some();
+            let kept = known.filter(|polled| polled.target.is_polled_as(&target));
+            if is_known && kept.is_none() {
+                self.inputs.send(key, Job::Forget(key));
+            }
             let polled = match kept {
-                Some(polled) => Polled { target, ..polled },
+                Some(polled) => Polled { target: Arc::new(target), ..polled },
                 None => {
                     self.generations += 1;
                     let due = now + spread(target.settings.interval);
@@ -165,6 +167,8 @@ impl Scheduler {
             };
             self.engines.insert(key, polled);
         }
+        before.keys().for_each(|key| self.inputs.send(*key, Job::Forget(*key)));
+        self.inputs.flush();
     }
 
     /// Begins the polls that are due by then.
@@ -178,18 +182,12 @@ impl Scheduler {
                 continue; // it is made due again when that poll is done
             }
             hit(Point::PollDue);
-            let client = polled.client.take();
-            let client = client
-                .unwrap_or_else(|| Box::new(Client::new(&polled.target, &self.configs, &self.shared.stop)));
-            let job = polled.job(key, client);
+            let asked = polled.asked(key);
             self.under_way.insert(key);
-            self.send(job);
+            self.collect = Some(asked.at + COLLECT);
+            self.inputs.send(key, Job::Poll(asked));
         }
-    }
-
-    fn send(&mut self, job: Job) {
-        self.collect = Some(job.at + COLLECT);
-        self.lanes.send(job);
+        self.inputs.flush();
     }
 
     fn take(&mut self, done: Done) {
@@ -201,20 +199,16 @@ impl Scheduler {
         hit(Point::PollDone);
         let Some(polled) = self.engines.get_mut(&key) else { return };
         if self.held && polled.generation == done.generation {
-            if let Some(client) = done.client {
-                let late = matches!(done.outcome, Err(Fault::Timeout | Fault::ConnectTimeout));
-                if late && done.within < polled.target.settings.timeout {
-                    polled.lane = done.lane.next(polled.answered);
-                    self.under_way.insert(key);
-                    let job = polled.job(key, client);
-                    return self.send(job);
-                }
-                polled.client = Some(client);
-            }
-            polled.learn(&done.outcome, done.when.took);
+            polled.learn(done.outcome.is_ok());
             let sink = &self.shared.sink;
-            let outcome = polled.believe(done.outcome, |target| caught(|| sink.own(target)).unwrap_or(0));
-            self.tell(key, &outcome, done.when);
+            let at = done.when.ended.saturating_duration_since(self.began).as_millis() as u64;
+            let (outcome, failure) = match done.outcome {
+                Ok(reading) => {
+                    (polled.believe(reading, at, |target| caught(|| sink.own(target)).unwrap_or(0)), None)
+                }
+                Err(failure) => (Err(failure.fault), Some(failure)),
+            };
+            self.tell(key, &outcome, failure.as_ref(), done.when);
         }
         if let Some(polled) = self.engines.get(&key) {
             self.due.push(Reverse((polled.due, key)));
@@ -222,49 +216,46 @@ impl Scheduler {
     }
 
     /// Hands what a poll gave to the sink, unless other targets were set meanwhile.
-    fn tell(&mut self, key: u64, outcome: &Result<Reading, Fault>, when: When) {
+    fn tell(&mut self, key: u64, outcome: &Result<Reading, Fault>, failure: Option<&Failure>, when: When) {
         let Some(polled) = self.engines.get_mut(&key) else { return };
         let sink = &self.shared.sink;
         if !self.shared.while_targets_hold(|| caught(|| sink.publish(&polled.target, outcome, when))) {
             return;
         }
         if let Some((from, to)) = polled.told.change(State::of(outcome)) {
-            let _ = caught(|| sink.changed(&polled.target, from, to));
+            let _ = caught(|| sink.changed(&polled.target, from, to, failure));
         }
     }
 }
 
 impl Polled {
     fn new(target: Target, generation: u64, due: Instant) -> Polled {
-        let (lane, told, watch) = (Lane::Quick, Told::default(), Watch::default());
-        Polled { target, generation, client: None, due, lane, answered: false, failures: 0, told, watch }
+        let (told, watch) = (Told::default(), Watch::default());
+        Polled { target: Arc::new(target), generation, due, failures: 0, told, watch }
     }
 
-    fn job(&self, key: u64, client: Box<Client>) -> Job {
-        let within = self.lane.within(self.target.settings.timeout);
-        Job { key, generation: self.generation, client, lane: self.lane, within, at: Instant::now() }
+    fn asked(&self, key: u64) -> Asked {
+        let within = self.target.settings.timeout;
+        let (generation, target) = (self.generation, Arc::clone(&self.target));
+        Asked { key, generation, target, within, at: Instant::now() }
     }
 
-    /// What a poll gave, unless its numbers are not to be believed. (The engine answers: it is polled as often as before.)
+    /// What a poll gave that ended at `at` (ms), unless its numbers are not to be believed. (The engine answers: it is polled as
+    /// often as before.)
     fn believe(
         &mut self,
-        outcome: Result<Reading, Fault>,
+        reading: Reading,
+        at: u64,
         own: impl FnOnce(&Target) -> u64,
     ) -> Result<Reading, Fault> {
-        let reading = outcome?;
         // Who reports by model says nothing of requests.
-        let frozen = !reading.load.is_unknown() && self.watch.is_frozen(&reading.load, own(&self.target));
+        let frozen = !reading.load.is_unknown() && self.watch.is_frozen(&reading.load, own(&self.target), at);
         if frozen { Err(Fault::Frozen) } else { Ok(reading) }
     }
 
-    /// Draws from a poll when the next one is due, and in which lane.
-    fn learn(&mut self, outcome: &Result<Reading, Fault>, took: Duration) {
-        self.lane = match outcome {
-            Err(Fault::Timeout | Fault::ConnectTimeout) => Lane::Hung,
-            _ => self.lane.after(took),
-        };
-        self.answered = outcome.is_ok();
-        self.failures = if self.answered { 0 } else { self.failures + 1 };
+    /// Draws from a poll when the next one is due.
+    fn learn(&mut self, answered: bool) {
+        self.failures = if answered { 0 } else { self.failures + 1 };
         if self.failures > 0 {
             hit(Point::PollBacksOff);
         }

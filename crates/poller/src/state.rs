@@ -2,12 +2,22 @@
 
 use tblb_core::engine::{Engine, Reading};
 use tblb_core::fault::Fault;
+use tblb_core::load::Signal;
 
 /// How the polls of an engine go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// There are readings, of this engine.
     Answers(&'static Engine),
+    /// There are readings of this engine, but something in its pages cannot be used.
+    Flawed {
+        /// The engine.
+        engine: &'static Engine,
+        /// Why it cannot be used.
+        fault: Fault,
+        /// The signal that is unknown for it, None if no signal is.
+        signal: Option<Signal>,
+    },
     /// There are none.
     Fails(Fault),
 }
@@ -15,6 +25,9 @@ pub enum State {
 impl State {
     pub(crate) fn of(outcome: &Result<Reading, Fault>) -> State {
         match outcome {
+            Ok(Reading { engine, flaw: Some(fault), flawed, .. }) => {
+                State::Flawed { engine, fault: *fault, signal: *flawed }
+            }
             Ok(reading) => State::Answers(reading.engine),
             Err(fault) => State::Fails(*fault),
         }

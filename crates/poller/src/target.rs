@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tblb_core::engine::Lookup;
-use ureq::http::uri::PathAndQuery;
+use ureq_proto::http::uri::PathAndQuery;
 
 /// An engine to poll.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,8 +14,8 @@ pub struct Target {
     /// Tells targets apart. A target that is handed over again with the same key, address, host and settings goes
     /// on as it was: connection, schedule and what is known of it are kept.
     pub key: u64,
-    /// Where the sink keeps what is known of it; the poller only passes it on.
-    pub slot: u32,
+    /// Where the sink keeps what is known of it, once for each server that it is; the poller only passes them on.
+    pub slots: Vec<u32>,
     /// The address that is connected to.
     pub address: SocketAddr,
     /// The `Host` of the request and the name that the certificate is to have: `name`, `name:port`, an address.

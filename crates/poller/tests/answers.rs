@@ -341,6 +341,125 @@ fn a_body_that_is_cut() {
 }
 
 #[test]
+fn a_last_line_without_a_line_end_is_whole_where_the_body_is() {
+    let body = "vllm:num_requests_running 7\nvllm:num_requests_waiting 12";
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for answer in [ok(body), format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}")] {
+        let reading = outcome(&Server::answering(answer)).unwrap();
+        assert_eq!((reading.load.waiting, reading.load.running, reading.flaw), (Some(12.0), Some(7.0), None));
+    }
+    // Nothing but the close shows the end.
+    let unframed = |body: &str| outcome(&Server::closing(format!("HTTP/1.1 200 OK\r\n\r\n{body}")));
+    assert_eq!(unframed(body), Err(Fault::Cut));
+    let ended = unframed(&format!("{body}\n# EOF")).unwrap();
+    assert_eq!((ended.load.waiting, ended.flaw), (Some(12.0), None));
+}
+
+#[test]
+fn interim_answers_are_skipped() {
+    let hints = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
+    let others = "HTTP/1.1 100 Continue\r\nDate: today\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n";
+    for interim in [hints, others, &format!("{others}{hints}")] {
+        let server = Server::answering(format!("{interim}{}", ok(PAGE)));
+        let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+        assert_eq!(recorder.wait(1, 5).outcome.unwrap().load, LOADED);
+        poller.join();
+        assert!(kept(&server, &recorder));
+    }
+    // In pieces, and the answer after a while.
+    let server = Server::start(move |mut stream| {
+        request(&mut stream)?;
+        drip(&mut stream, hints.as_bytes())?;
+        stream.write_all(ok(PAGE).as_bytes())
+    });
+    assert_eq!(outcome(&server).unwrap().load, LOADED);
+    assert_eq!(outcome(&Server::closing(hints)), Err(Fault::Closed));
+    assert_eq!(outcome(&Server::closing("HTTP/1.1 101 Switching Protocols\r\n\r\n")), Err(Fault::Status));
+}
+
+/// An engine that has reported per cent is read so when its cache is nearly empty too, also over new connections.
+#[test]
+fn per_cent_is_remembered_from_poll_to_poll() {
+    let polls = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |mut stream| {
+        for _ in 0..2 {
+            request(&mut stream)?;
+            let first = polls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+            stream.write_all(
+                ok(&format!("vllm:kv_cache_usage_perc {}\n", if first { 35.0 } else { 0.5 })).as_bytes(),
+            )?;
+        }
+        Ok(())
+    });
+    let (poller, recorder) = start(vec![target(1, server.address, &settings())]);
+    assert_eq!(recorder.wait(1, 1).outcome.unwrap().load.cache, Some(0.35));
+    for poll in 2..8 {
+        assert_eq!(recorder.wait(1, poll).outcome.unwrap().load.cache, Some(0.005));
+    }
+    poller.join();
+    assert!(server.connections() >= 3);
+}
+
+/// Engines that send without end what must be skipped.
+#[test]
+fn floods_of_framing_end() {
+    let flood = |first: &'static str, piece: String| {
+        Server::start(move |mut stream| {
+            request(&mut stream)?;
+            stream.write_all(first.as_bytes())?;
+            loop {
+                stream.write_all(piece.as_bytes())?;
+            }
+        })
+    };
+    let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(500);
+    assert_eq!(outcome(&flood("", interim)), Err(Fault::HeaderTooLarge));
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let tiny = "1;a=b\r\n\n\r\n".repeat(1000);
+    assert_eq!(outcome(&flood(chunked, tiny)), Err(Fault::TooLarge));
+    assert!(matches!(outcome(&flood(chunked, "0".repeat(10_000))), Err(Fault::Protocol | Fault::Cut)));
+}
+
+#[test]
+fn pages_of_other_kinds_are_called_what_they_are() {
+    assert_eq!(outcome(&Server::answering(ok("<!doctype html><html>a chat page</html>"))), Err(Fault::Html));
+    assert_eq!(outcome(&Server::answering(ok("[]"))), Err(Fault::Json));
+    assert_eq!(outcome(&Server::answering(ok(&format!("<html>{}", "x".repeat(200_000))))), Err(Fault::Html));
+}
+
+/// What is known of a poll that failed has the place, the status and where a redirect leads, and no secrets.
+#[test]
+fn a_failure_tells_what_was_asked_and_answered() {
+    let failure = |answer: &str, settings: Settings| {
+        let server = Server::answering(answer);
+        let (poller, recorder) = start(vec![target(1, server.address, &settings)]);
+        recorder.wait(1, 2).outcome.unwrap_err();
+        poller.join();
+        let failure = recorder.failures.lock().unwrap()[0].clone();
+        (
+            failure.fault,
+            failure.url.replace(&server.address.to_string(), "HOST"),
+            failure.status,
+            failure.location,
+        )
+    };
+    let path =
+        |path: &str| Settings { path: MetricsPath::new(path), credentials: credentials(), ..settings() };
+    let not_found = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    let url = |path: &str| format!("http://HOST{path}");
+    assert_eq!(failure(not_found, path("/m?token=s3cret")), (Fault::Status, url("/m"), Some(404), None));
+    assert_eq!(
+        failure(not_found, settings()),
+        (Fault::Status, url("/metrics"), Some(404), None),
+        "the first place"
+    );
+    let moved = "HTTP/1.1 307 Moved\r\nLocation: /metrics/?a=b\r\nContent-Length: 0\r\n\r\n";
+    let location = Some("/metrics/".to_owned());
+    assert_eq!(failure(moved, path("/metrics")), (Fault::Redirect, url("/metrics"), Some(307), location));
+    assert_eq!(failure("SSH-2.0-x\r\n", path("/m")), (Fault::Protocol, url("/m"), None, None));
+}
+
+#[test]
 fn what_follows_the_wanted_series_is_not_waited_for() {
     let server = Server::start(|mut stream| {
         while request(&mut stream)?.is_some() {

@@ -85,6 +85,48 @@ fn engines_that_begin_to_hang_delay_only_each_other() {
     }
 }
 
+/// How old the newest reading of a target became at most, from `start` to `end`.
+fn oldest(recorder: &Recorder, key: u64, start: Instant, end: Instant) -> Duration {
+    let good = recorder.of(key).into_iter().filter(|poll| poll.outcome.is_ok()).map(|poll| poll.at);
+    let times: Vec<_> =
+        [start].into_iter().chain(good.filter(|at| (start..end).contains(at))).chain([end]).collect();
+    times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
+}
+
+/// Of 600 engines of which 300 take requests and never answer, from the first poll on, the good ones have metrics that are
+/// younger than two intervals, from the first poll on; and so have 300 when the other 300 begin to hang at once.
+/// Promise 2.
+#[test]
+fn half_of_many_engines_hang() {
+    const HALF: u64 = 300;
+    let asleep = Arc::new(AtomicBool::new(true));
+    let (good, hanging) = (Server::answering(ok(PAGE)), asleep_while(&asleep));
+    let settings =
+        Settings { interval: Duration::from_secs(1), timeout: Duration::from_secs(1), ..settings() };
+    let all = |from: u64, server: &Server| {
+        (from..from + HALF).map(|key| target(key, server.address, &settings)).collect::<Vec<_>>()
+    };
+    let start = Instant::now();
+    let (poller, recorder) = tblb_poller_tests::start([all(0, &good), all(HALF, &hanging)].concat());
+    std::thread::sleep(Duration::from_secs(8));
+    let woken = Instant::now();
+    for key in 0..HALF {
+        let age = oldest(&recorder, key, start, woken);
+        assert!(age < 2 * settings.interval, "target {key}: {age:?} from the start on");
+    }
+    asleep.store(false, SeqCst);
+    (HALF..2 * HALF).for_each(|key| _ = (1..).find(|&count| recorder.wait(key, count).outcome.is_ok()));
+    asleep.store(true, SeqCst);
+    let begun = Instant::now();
+    std::thread::sleep(Duration::from_secs(4));
+    let end = Instant::now();
+    poller.join();
+    asleep.store(false, SeqCst);
+    let worst = (0..HALF).map(|key| oldest(&recorder, key, begun, end)).max().unwrap();
+    println!("300 engines begin to hang: the oldest metrics of the others were {worst:?} old");
+    assert!(worst < 2 * settings.interval, "{worst:?}");
+}
+
 #[test]
 fn an_engine_that_wakes_up_is_quick_again() {
     let asleep = Arc::new(AtomicBool::new(true));
@@ -102,7 +144,7 @@ fn an_engine_that_wakes_up_is_quick_again() {
 }
 
 #[test]
-fn few_threads_serve_all_lanes() {
+fn few_threads_serve_all_engines() {
     for threads in 0..=4 {
         let (hung, late, good) = (hung(), slow(Duration::from_millis(150)), Server::answering(ok(PAGE)));
         let settings = Settings { timeout: Duration::from_millis(400), ..settings() };
@@ -200,7 +242,7 @@ fn targets_come_and_go_and_those_that_stay_are_not_disturbed() {
     recorder.wait(1, recorder.of(1).len() + 5);
     assert_eq!(recorder.of(0).len(), gone, "nothing is published of a target that was taken away");
     // Another slot is no reason to begin anew, another path is.
-    poller.set_targets(vec![Target { slot: 77, ..with(&[1]).remove(0) }]);
+    poller.set_targets(vec![Target { slots: vec![77, 78], ..with(&[1]).remove(0) }]);
     recorder.wait(1, recorder.of(1).len() + 5);
     assert!(kept(&servers[1], &recorder));
     let connections = servers[1].connections();

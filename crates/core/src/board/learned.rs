@@ -15,8 +15,8 @@ use crate::sync::{AtomicU64, Ordering::Relaxed};
 /// slows down is known for it within seconds, enough that one odd answer does not count for much.
 const ALPHA: f64 = 0.03;
 
-/// After so many ms without a byte from an idle peer, what it taught is old: it may be another by now.
-const OLD_MS: u64 = 10_000;
+/// After this time in ms without a byte from an idle peer, what the peer taught is old: the machine may have been busy then.
+const OLD_MS: u64 = 2_000;
 
 /// Averages that there are.
 const AVERAGES: usize = 6;

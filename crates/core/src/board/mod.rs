@@ -15,9 +15,15 @@
 //! - All other words are counters that only grow; several workers add to them with atomic additions.
 //! - A slot is claimed for a peer by one compare-and-swap of its key.
 //!
+//! # What it costs
+//!
+//! A board has room for more peers and workers than there are. Slots and rows are used from the first on, and the header
+//! records how many have ever been used. Nothing reads or writes beyond that, so the system never has to give memory for
+//! the rest (of memory that processes share it gives a page for a read, too).
+//!
 //! # Layout, in words of 64 bits
 //!
-//! header, then a record for each upstream, then the slots, then the rows.
+//! header, then a record for each upstream, then the keys of the slots, the slots, and the rows.
 
 mod health;
 mod learned;
@@ -39,13 +45,16 @@ pub use ttft::{BUCKETS, Histogram};
 
 use crate::failpoint::{Point, hit};
 use crate::model::Models;
-use crate::sync::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Add;
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
-const MAGIC: u64 = u64::from_be_bytes(*b"tblb0006");
+const MAGIC: u64 = u64::from_be_bytes(*b"tblb0007");
 
 const HEADER: usize = 16;
 const UPSTREAM: usize = 8;
@@ -60,6 +69,7 @@ mod header {
     pub const REFUSED: usize = 7;
     pub const THREADS: usize = 8;
     pub const ROWS_BEGUN: usize = 9;
+    pub const SLOTS_USED: usize = 10;
 }
 
 /// The key of something that has these names: the same in all processes of one build, and never 0.
@@ -90,15 +100,23 @@ pub struct Shape {
 impl Shape {
     /// The words that such a board takes, or None if that overflows.
     pub fn words(&self) -> Option<usize> {
-        let row = row::HEADER.checked_add(self.slots)?;
         HEADER
             .checked_add(self.upstreams.checked_mul(UPSTREAM)?)?
-            .checked_add(self.slots.checked_mul(slot::WORDS)?)?
-            .checked_add(self.rows.checked_mul(row)?)
+            .checked_add(self.slots.checked_mul(slot::WORDS + 1)?)?
+            .checked_add(self.rows.checked_mul(self.row_words())?)
+    }
+
+    /// The words of each row.
+    pub fn row_words(&self) -> usize {
+        row::HEADER.saturating_add(self.slots)
+    }
+
+    fn keys_at(&self) -> usize {
+        HEADER + self.upstreams * UPSTREAM
     }
 
     fn slots_at(&self) -> usize {
-        HEADER + self.upstreams * UPSTREAM
+        self.keys_at() + self.slots
     }
 
     fn rows_at(&self) -> usize {
@@ -151,7 +169,8 @@ impl<'a> Board<'a> {
     /// Slot number `index`.
     pub fn slot(&self, index: usize) -> Option<Slot<'a>> {
         let at = self.shape.slots_at() + (index < self.shape.slots).then_some(index)? * slot::WORDS;
-        self.words.get(at..at + slot::WORDS).map(Slot::new)
+        let key = self.words.get(self.shape.keys_at() + index)?;
+        self.words.get(at..at + slot::WORDS).map(|words| Slot::new(words, key))
     }
 
     /// All slots with their numbers.
@@ -160,9 +179,14 @@ impl<'a> Board<'a> {
         (0..self.shape.slots).filter_map(move |i| board.slot(i).map(|slot| (i, slot)))
     }
 
+    /// The slots that have ever been used.
+    fn used_slots(&self) -> impl Iterator<Item = (usize, Slot<'a>)> + use<'a> {
+        self.slots().take(self.slots_used())
+    }
+
     /// The row of worker number `index`.
     pub fn row(&self, index: usize) -> Option<Row<'a>> {
-        let length = row::HEADER + self.shape.slots;
+        let length = self.shape.row_words();
         let at = self.shape.rows_at() + (index < self.shape.rows).then_some(index)? * length;
         let begun = self.words.get(header::ROWS_BEGUN)?;
         self.words.get(at..at + length).map(|words| Row::new(words, index, begun))
@@ -174,17 +198,30 @@ impl<'a> Board<'a> {
         (0..self.shape.rows).filter_map(move |i| board.row(i))
     }
 
-    /// The rows of workers that are there. Rows in which no worker has ever begun are not looked at.
+    /// The rows in which a worker has ever begun. Other rows are not looked at.
+    fn used_rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        self.rows().take(self.used(header::ROWS_BEGUN, self.shape.rows))
+    }
+
+    /// The rows of workers that are there.
     fn begun_rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
-        let begun = self.words[header::ROWS_BEGUN].load(Relaxed);
-        let begun = usize::try_from(begun).unwrap_or(usize::MAX);
-        self.rows().take(begun).filter(|row| row.pid() != 0)
+        self.used_rows().filter(|row| row.pid() != 0)
+    }
+
+    /// How many of `all` records have ever been used, as that word of the header records.
+    fn used(&self, word: usize, all: usize) -> usize {
+        usize::try_from(self.words[word].load(Relaxed)).map_or(all, |used| used.min(all))
+    }
+
+    /// How many slots have ever been used.
+    pub fn slots_used(&self) -> usize {
+        self.used(header::SLOTS_USED, self.shape.slots)
     }
 
     /// Forgets what workers had in flight of which `alive` says that they are gone. The process that was asked about is the
     /// one that is forgotten: another may begin in its row at any time.
     pub fn forget_gone(&self, alive: impl Fn(u32) -> bool) {
-        for row in self.rows() {
+        for row in self.used_rows() {
             let pid = row.pid();
             if pid != 0 && !alive(pid) {
                 row.forget(pid);
@@ -209,13 +246,21 @@ impl<'a> Board<'a> {
     }
 
     /// The slot of the peer `key` (not 0), claimed for `upstream` if it has none yet; None if all are taken,
-    /// which is counted. A slot that another process claims for the same peer at the same time is found.
+    /// which is counted. A slot that another process claims for the same peer at the same time is found, since all
+    /// processes look for a free slot from the first one on.
     pub fn claim(&self, key: u64, upstream: usize, now: u64) -> Option<usize> {
-        let free = || self.probe(key).find(|(_, slot)| slot.claim(key, now)).map(|(index, _)| index);
+        let open = |(_, slot): &(usize, Slot)| [0, key].contains(&slot.key()) && slot.claim(key, now);
+        let free = || self.slots().find(open).map(|(index, _)| index);
         let found = self.find(key).or_else(free);
-        match found.and_then(|index| self.slot(index)) {
-            // Also of one that was found: who claimed it may have been killed before it said whose it is.
-            Some(slot) => slot.belong(upstream),
+        match found.and_then(|index| Some((index, self.slot(index)?))) {
+            // Also for a slot that was found: the process that claimed it may have been killed before it recorded this.
+            Some((index, slot)) => {
+                let used = index as u64 + 1;
+                if self.words[header::SLOTS_USED].load(Relaxed) < used {
+                    self.words[header::SLOTS_USED].fetch_max(used, Relaxed);
+                }
+                slot.belong(upstream);
+            }
             None => _ = self.words[header::REFUSED].fetch_add(1, Relaxed),
         }
         found
@@ -223,18 +268,9 @@ impl<'a> Board<'a> {
 
     /// The slot of the peer `key`, None if it has none.
     pub fn find(&self, key: u64) -> Option<usize> {
-        self.probe(key).find(|(_, slot)| slot.key() == key).map(|(index, _)| index)
-    }
-
-    /// The slots in the order in which `key` looks for its own: all processes look in the same.
-    fn probe(&self, key: u64) -> impl Iterator<Item = (usize, Slot<'a>)> + use<'a> {
-        let board = *self;
-        let slots = self.shape.slots;
-        let start = (key % slots.max(1) as u64) as usize;
-        (0..slots).filter_map(move |i| {
-            let index = (start + i) % slots;
-            board.slot(index).map(|slot| (index, slot))
-        })
+        let at = self.shape.keys_at();
+        let keys = self.words.get(at..at + self.slots_used())?;
+        keys.iter().position(|word| word.load(Acquire) == key)
     }
 
     /// Peers that found no free slot so far.
@@ -254,7 +290,7 @@ impl<'a> Board<'a> {
 
     /// A number that changes whenever a sample of `upstream` does, or a peer there fails or is well again; 0 for an upstream that there is not.
     pub fn version(&self, upstream: usize) -> u64 {
-        self.version_word(upstream).map_or(0, |word| word.load(crate::sync::Ordering::Acquire))
+        self.version_word(upstream).map_or(0, |word| word.load(Acquire))
     }
 
     fn version_word(&self, upstream: usize) -> Option<&'a AtomicU64> {
@@ -297,7 +333,7 @@ impl<'a> Board<'a> {
     /// Frees the slots of peers that nobody has seen for `grace` ms and at which there is no request. One that nobody ever saw
     /// is about to be claimed, or whoever did that was killed: its time begins now.
     pub fn reclaim(&self, now: u64, grace: u64) -> usize {
-        let taken = self.slots().filter(|(_, slot)| slot.key() != 0);
+        let taken = self.used_slots().filter(|(_, slot)| slot.key() != 0);
         let unused = |(index, slot): &(usize, Slot)| match slot.seen_at() {
             0 => {
                 slot.see(now);
@@ -325,7 +361,7 @@ impl<'a> Board<'a> {
     pub fn carry_over(&self, old: &Board, now: u64) {
         let number_here =
             |key| (0..self.shape.upstreams).find(|number| key != 0 && self.upstream_key(*number) == key);
-        for (_, slot) in old.slots().filter(|(_, slot)| slot.key() != 0) {
+        for (_, slot) in old.used_slots().filter(|(_, slot)| slot.key() != 0) {
             let Some(number) = number_here(old.upstream_key(slot.upstream())) else { continue };
             if let Some(new) = self.claim(slot.key(), number, now).and_then(|index| self.slot(index)) {
                 new.copy_from(&slot, number);

@@ -25,11 +25,10 @@ const CLOSED: u64 = 1 << 8;
 /// Words of a slot.
 mod word {
     use super::{FAULTS, SAMPLE, health, learned, models, ttft};
-    pub const KEY: usize = 0;
-    pub const UPSTREAM: usize = 1;
-    pub const SEEN_AT: usize = 2;
-    pub const VERSION: usize = 3;
-    pub const SAMPLES: usize = 4; // two of them
+    pub const UPSTREAM: usize = 0;
+    pub const SEEN_AT: usize = 1;
+    pub const VERSION: usize = 2;
+    pub const SAMPLES: usize = 3; // two of them
     pub const LAST_FAULT: usize = SAMPLES + 2 * SAMPLE;
     pub const POLLED_AT: usize = LAST_FAULT + 1;
     pub const TOOK: usize = LAST_FAULT + 2;
@@ -101,14 +100,14 @@ pub struct Totals {
     pub aborts: u64,
 }
 
-/// A view of one slot.
+/// A view of one slot. Its key stands apart, beside the keys of the other slots.
 #[derive(Debug, Clone, Copy)]
-pub struct Slot<'a>(&'a [AtomicU64]);
+pub struct Slot<'a>(&'a [AtomicU64], &'a AtomicU64);
 
 impl<'a> Slot<'a> {
     /// `words` are [`WORDS`] long.
-    pub(super) fn new(words: &'a [AtomicU64]) -> Self {
-        Slot(words)
+    pub(super) fn new(words: &'a [AtomicU64], key: &'a AtomicU64) -> Self {
+        Slot(words, key)
     }
 
     fn get(&self, word: usize) -> u64 {
@@ -125,7 +124,7 @@ impl<'a> Slot<'a> {
 
     /// The key of its peer, 0 if it is free.
     pub fn key(&self) -> u64 {
-        self.0[word::KEY].load(Acquire)
+        self.1.load(Acquire)
     }
 
     /// The number of the peer's upstream.
@@ -153,7 +152,7 @@ impl<'a> Slot<'a> {
     /// Takes a slot that is free for this peer; whether it is the peer's now. The time, and what [`Slot::belong`] says, are
     /// written after the key: who reads them in between sees those of nobody, for a moment and without harm.
     pub(super) fn claim(&self, key: u64, now: u64) -> bool {
-        match self.0[word::KEY].compare_exchange(0, key, AcqRel, Acquire) {
+        match self.1.compare_exchange(0, key, AcqRel, Acquire) {
             Ok(_) => {
                 hit(Point::SlotClaimed);
                 self.see(now);
@@ -165,9 +164,9 @@ impl<'a> Slot<'a> {
 
     /// Frees the slot. The key goes last, so that nobody claims a slot that still holds another's numbers.
     pub(super) fn clear(&self) {
-        self.0[word::KEY + 1..].iter().for_each(|word| word.store(0, Relaxed));
+        self.0.iter().for_each(|word| word.store(0, Relaxed));
         hit(Point::SlotEmptied);
-        self.0[word::KEY].store(0, Release);
+        self.1.store(0, Release);
     }
 
     /// Takes all from `old` but key, upstream number and the time it was seen. Its poller may be at work, and if it is too
@@ -205,6 +204,15 @@ impl<'a> Slot<'a> {
                     self.add(word::FAULT_COUNTS + usize::from(fault));
                 }
             }
+        }
+    }
+
+    /// Counts a fault of a page that gave a sample all the same: something in it cannot be used. The poller calls it after it
+    /// published the sample.
+    pub fn count_flaw(&self, fault: u8) {
+        self.set(word::LAST_FAULT, u64::from(fault) + 1);
+        if usize::from(fault) < FAULTS {
+            self.add(word::FAULT_COUNTS + usize::from(fault));
         }
     }
 
@@ -278,7 +286,7 @@ impl<'a> Slot<'a> {
         None
     }
 
-    /// The number of the fault that the last poll ended in, None if it was a good one or there was none.
+    /// The number of the fault that the last poll ended in or found, None if it was a good one or there was none.
     pub fn last_fault(&self) -> Option<u8> {
         self.get(word::LAST_FAULT).checked_sub(1).and_then(|fault| u8::try_from(fault).ok())
     }

@@ -163,6 +163,21 @@ fn peers_keep_their_slots_and_a_full_board_says_so() {
 }
 
 #[test]
+fn only_what_was_used_is_looked_at() {
+    let words = zone(SHAPE);
+    let board = Board::format(&words, SHAPE).unwrap();
+    assert_eq!((board.slots_used(), board.used_rows().count()), (0, 0));
+    board.claim(7, 0, 1).unwrap();
+    board.claim(12, 0, 1).unwrap();
+    board.row(1).unwrap().begin(100);
+    assert_eq!((board.slots_used(), board.used_rows().count()), (2, 2));
+    // Another process was killed between the claim of a slot and the record that the slot is used.
+    assert!(board.slot(2).unwrap().claim(20, 1));
+    assert_eq!((board.find(20), board.slots_used()), (None, 2));
+    assert_eq!((board.claim(20, 0, 1), board.slots_used()), (Some(2), 3));
+}
+
+#[test]
 fn only_slots_of_peers_that_are_gone_and_idle_are_reclaimed() {
     let words = zone(SHAPE);
     let board = Board::format(&words, SHAPE).unwrap();

@@ -1,6 +1,7 @@
 //! What `tblb_metrics_auth` says: the credentials that polls carry, and the secret that its file holds.
 
-use super::Error;
+use super::value::one_of;
+use super::{Error, parameter};
 use std::fmt;
 
 /// Which credentials polls carry, and where the secret is.
@@ -10,6 +11,19 @@ pub struct Auth {
     pub scheme: AuthScheme,
     /// The file that holds the secret.
     pub file: String,
+    /// Whether the file may be open to everybody.
+    pub any_mode: bool,
+}
+
+/// What the mode of a secret's file allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// Nobody but the owner has access.
+    Owner,
+    /// The group has access, too: Kubernetes gives the files of a Secret the mode 0440 where `fsGroup` is set.
+    Group,
+    /// Everybody has access, and `mode=any` says that this is meant: docker gives secrets the mode 0444.
+    Anybody,
 }
 
 /// How credentials are sent.
@@ -34,12 +48,16 @@ impl Auth {
     /// # Errors
     /// Names the word that is wrong and what would be right.
     pub fn parse(words: &[&str]) -> Result<Self, Error> {
+        let (words, any_mode) = match words {
+            [words @ .., last] if last.starts_with("mode=") => (words, mode_is_any(last)?),
+            _ => (words, false),
+        };
         let (scheme, file) = match words {
             ["bearer", file] => (AuthScheme::Bearer, file),
             ["basic", user, file] => (AuthScheme::Basic { user: user_of(user)? }, file),
             ["bearer" | "basic", ..] | [] => {
                 return Err(Error::number_of_parameters(
-                    "\"bearer\" and a file, or \"basic\", a user and a file",
+                    "\"bearer\" and a file, or \"basic\", a user and a file, and \"mode=any\" if everybody may read the file",
                 ));
             }
             [word, ..] => return Err(Error::unknown("scheme", word, ["bearer", "basic"].into_iter())),
@@ -47,7 +65,24 @@ impl Auth {
         if file.is_empty() {
             return Err(Error::invalid(file, "a file"));
         }
-        Ok(Auth { scheme, file: (*file).to_owned() })
+        Ok(Auth { scheme, file: (*file).to_owned(), any_mode })
+    }
+
+    /// Who has access to a file of this mode.
+    ///
+    /// # Errors
+    /// Everybody has, and `mode=any` is not given.
+    pub fn exposure(&self, mode: u32) -> Result<Exposure, Error> {
+        match mode {
+            _ if mode & 0o007 != 0 && !self.any_mode => Err(Error::file(
+                &self.file,
+                &format!("is open to everybody (mode {mode:04o})"),
+                "mode 0600, 0400 or 0440, or the parameter \"mode=any\"",
+            )),
+            _ if mode & 0o007 != 0 => Ok(Exposure::Anybody),
+            _ if mode & 0o070 != 0 => Ok(Exposure::Group),
+            _ => Ok(Exposure::Owner),
+        }
     }
 
     /// The secret that the content of the file is.
@@ -74,6 +109,12 @@ impl Auth {
         }
         Ok(Secret(secret.into()))
     }
+}
+
+/// Whether a parameter `mode=` allows any mode.
+fn mode_is_any(word: &str) -> Result<bool, Error> {
+    let (_, value) = parameter(word, &["mode"])?;
+    one_of(word, value, &[("any", true)])
 }
 
 /// A user's name, which ends at the first colon when it is sent.
@@ -114,19 +155,53 @@ mod tests {
 
     #[test]
     fn words() {
-        assert_eq!(auth("bearer key"), Ok(Auth { scheme: AuthScheme::Bearer, file: "key".into() }));
-        let scheme = AuthScheme::Basic { user: "ops".into() };
-        assert_eq!(auth("basic ops /etc/key"), Ok(Auth { scheme, file: "/etc/key".into() }));
+        let bearer = |any_mode| Ok(Auth { scheme: AuthScheme::Bearer, file: "key".into(), any_mode });
+        assert_eq!([auth("bearer key"), auth("bearer key mode=any")], [bearer(false), bearer(true)]);
+        let scheme = || AuthScheme::Basic { user: "ops".into() };
+        let basic = |any_mode| Ok(Auth { scheme: scheme(), file: "/etc/key".into(), any_mode });
+        assert_eq!(
+            [auth("basic ops /etc/key"), auth("basic ops /etc/key mode=any")],
+            [basic(false), basic(true)]
+        );
         for (text, expected) in [
             ("", "invalid number of parameters, expected \"bearer\" and a file"),
             ("bearer", "invalid number of parameters"),
             ("bearer a b", "invalid number of parameters"),
+            ("bearer mode=any", "invalid number of parameters"),
+            ("basic a mode=any", "invalid number of parameters"),
+            ("bearer a mode=0444", "invalid parameter \"mode=0444\", expected \"any\""),
             ("basic a", "invalid number of parameters"),
             ("digest a b", "unknown scheme \"digest\", expected one of \"bearer\", \"basic\""),
             ("basic a:b c", "invalid parameter \"a:b\", expected a user without a colon"),
         ] {
             let error = auth(text).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_may_have_access_to_the_file() {
+        let exposure =
+            |words: &str, mode| auth(words).unwrap().exposure(mode).map_err(|error| error.to_string());
+        for (mode, exposed) in [
+            (0o600, Exposure::Owner),
+            (0o400, Exposure::Owner),
+            (0o440, Exposure::Group),
+            (0o660, Exposure::Group),
+        ] {
+            assert_eq!(exposure("bearer f", mode), Ok(exposed), "{mode:o}");
+            assert_eq!(exposure("bearer f mode=any", mode), Ok(exposed), "{mode:o}");
+        }
+        for mode in [0o444, 0o644, 0o604, 0o602, 0o401] {
+            let error = exposure("bearer f", mode).unwrap_err();
+            assert!(
+                error.starts_with(&format!(
+                    "\"f\" is open to everybody (mode {mode:04o}), expected mode 0600"
+                )),
+                "{error}"
+            );
+            assert!(error.contains("mode=any"), "{error}");
+            assert_eq!(exposure("bearer f mode=any", mode), Ok(Exposure::Anybody), "{mode:o}");
         }
     }
 

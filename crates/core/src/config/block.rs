@@ -1,7 +1,7 @@
 //! An upstream block: what all of its directives say together.
 
 use super::value::one_of;
-use super::{Auth, Balance, Error, Limit, Metrics, Models, Recording, signal};
+use super::{Auth, Balance, Error, Limit, Metrics, Models, Place, Recording, Server, signal};
 use crate::engine::{Custom, Lookup};
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ pub struct Block {
     pub metrics: Option<Metrics>,
     /// `tblb_metrics_signal`, in their order.
     pub signals: Vec<Custom>,
+    /// `tblb_server`, in their order.
+    pub servers: Vec<Server>,
     /// `tblb_metrics_auth`, None without it.
     pub auth: Option<Auth>,
     /// `tblb_limit`.
@@ -43,6 +45,9 @@ struct Directive {
 /// The directive that makes ours the method of a block; the others mean nothing without it.
 const METHOD: &str = "tblb";
 
+/// The directive of what is known of one server only.
+const SERVER: &str = "tblb_server";
+
 /// Every directive of an upstream block.
 static DIRECTIVES: &[Directive] = &[
     Directive {
@@ -68,6 +73,12 @@ static DIRECTIVES: &[Directive] = &[
         many: false,
         picks: false,
         set: |block, words| Auth::parse(words).map(|said| block.auth = Some(said)),
+    },
+    Directive {
+        name: SERVER,
+        many: true,
+        picks: false,
+        set: |block, words| Server::parse(words).and_then(|said| block.add_server(said)),
     },
     Directive {
         name: "tblb_limit",
@@ -101,6 +112,7 @@ impl Default for Block {
             balance: Balance::default(),
             metrics: Some(Metrics::default()),
             signals: Vec::new(),
+            servers: Vec::new(),
             auth: None,
             limit: Limit::default(),
             models: Models::default(),
@@ -153,8 +165,45 @@ impl Block {
             _ if self.reads_nothing() => {
                 Err(Error::needs("tblb_metrics engine=custom", "tblb_metrics_signal"))
             }
+            _ if self.metrics.is_none() && self.servers.iter().any(gives_a_place) => {
+                Err(Error::not_polled(SERVER))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn add_server(&mut self, server: Server) -> Result<(), Error> {
+        if self.servers.iter().any(|known| known.address == server.address) {
+            return Err(Error::duplicate_server(&server.address, SERVER));
+        }
+        self.servers.push(server);
+        Ok(())
+    }
+
+    /// Checks that each server which `tblb_server` names is one of the block. `known` are its servers, each by the word of its
+    /// directive and by its addresses; one whose addresses are not known yet may have any.
+    ///
+    /// # Errors
+    /// The place among [`Block::servers`] of the first that is not, and what is wrong.
+    pub fn check_servers(&self, known: &[(String, Vec<String>)]) -> Result<(), (usize, Error)> {
+        let is_known = |server: &Server| {
+            let addresses = |(written, addresses): &(String, Vec<String>)| {
+                server.address == *written || addresses.is_empty() || addresses.contains(&server.address)
+            };
+            known.iter().any(addresses)
+        };
+        let Some(place) = self.servers.iter().position(|server| !is_known(server)) else { return Ok(()) };
+        let address = self.servers.get(place).map(|server| server.address.as_str()).unwrap_or_default();
+        let error = Error::unknown_server(address, known.iter().map(|(written, _)| written.as_str()));
+        Err((place, error.in_directive(SERVER)))
+    }
+
+    /// The place among [`Block::servers`] of what is known of one server, which nginx knows by the word of its `server`
+    /// directive and by an address. What is said of the address goes before what is said of the word, which may have several
+    /// addresses.
+    pub fn server_number(&self, written: &str, address: &str) -> Option<usize> {
+        let by_address = self.servers.iter().position(|server| server.address == address);
+        by_address.or_else(|| self.servers.iter().position(|server| server.address == written))
     }
 
     /// Whether only names of the user's are to be read, and there are none.
@@ -188,6 +237,11 @@ impl Block {
     fn has(&self, name: &str) -> bool {
         self.given.iter().any(|(given, _)| given.name == name)
     }
+}
+
+/// Whether it says where the metrics of a server are.
+fn gives_a_place(server: &Server) -> bool {
+    matches!(server.metrics, Some(Place::Port(_) | Place::Url(_)))
 }
 
 /// `on` or `off`.

@@ -33,6 +33,30 @@ impl Error {
         Error(format!("duplicate directive, expected one \"{directive}\""))
     }
 
+    /// A server that a directive names twice in a block.
+    pub(super) fn duplicate_server(address: &str, directive: &str) -> Self {
+        Error(format!("duplicate server \"{address}\", expected one \"{directive}\" for each server"))
+    }
+
+    /// A server that a block does not have; `known` are those that it has.
+    pub(super) fn unknown_server<'a>(address: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        /// How many servers are named, so that the line stays one that can be read.
+        const NAMED: usize = 8;
+        let mut known = known.map(|server| format!("\"{server}\"")).collect::<Vec<_>>();
+        if known.len() > NAMED {
+            known.truncate(NAMED);
+            known.push("…".into());
+        }
+        Error(format!("unknown server \"{address}\", expected one of the upstream: {}", known.join(", ")))
+    }
+
+    /// A directive that says how a server is polled where none is.
+    pub(super) fn not_polled(directive: &str) -> Self {
+        Error(format!(
+            "\"{directive}\" directive gives a place of metrics, but \"tblb_metrics off\" is in the same upstream"
+        ))
+    }
+
     /// A directive that means nothing without another.
     pub(super) fn needs(directive: &str, other: &str) -> Self {
         Error(format!("\"{directive}\" directive needs a \"{other}\" directive in the same upstream"))

@@ -143,7 +143,7 @@ fn engine_named(value: &str) -> Result<Option<&'static Engine>, Error> {
 }
 
 /// A path with its query, of the characters that RFC 3986 allows there.
-fn path(word: &str, value: &str) -> Result<String, Error> {
+pub(super) fn path(word: &str, value: &str) -> Result<String, Error> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~/?&=%+:,;@!$'()*".contains(&b);
     let valid = value.starts_with('/') && value.bytes().all(allowed);
     valid.then(|| value.to_owned()).ok_or_else(|| Error::invalid(word, "a path that begins with \"/\""))

@@ -8,16 +8,20 @@ mod limit;
 mod metrics;
 mod models;
 mod recording;
+mod server;
 mod signal;
+mod text;
 mod value;
 
-pub use auth::{Auth, AuthScheme, SECRET_LIMIT, Secret};
+pub use auth::{Auth, AuthScheme, Exposure, SECRET_LIMIT, Secret};
 pub use block::Block;
 pub use error::Error;
 pub use limit::Limit;
 pub use metrics::{Metrics, Scheme, Verify};
 pub use models::{Models, Unlisted};
 pub use recording::Recording;
+pub use server::{Place, Server, Url};
+pub use text::method_after;
 
 use crate::algorithm::{self, Algorithm, Params, Rule, Weights};
 use crate::picker::Pick;

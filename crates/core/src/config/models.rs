@@ -8,12 +8,12 @@ use super::{Error, parameter};
 pub struct Models {
     /// Whether models are looked at at all.
     pub on: bool,
-    /// Whether the directive says that they are: else they are where the engines' metrics make it matter.
+    /// Whether the directive stands there: else models matter only among engines that report by model, and no request is
+    /// refused.
     pub given: bool,
     /// The name of a variable, without its `$`, that names the model where the body does not.
     pub variable: Option<String>,
-    /// What to do with a request for a model that no peer serves; None: refuse it if the engines report by model, which
-    /// name all that they serve.
+    /// What to do with a request for a model that no peer serves; None, without the directive: pass it on.
     pub unlisted: Option<Unlisted>,
 }
 

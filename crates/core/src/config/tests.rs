@@ -255,3 +255,37 @@ proptest! {
         let _ = Block::parse(&words.join(" "));
     }
 }
+
+#[test]
+fn what_is_known_of_one_server() {
+    let block = Block::parse("tblb; tblb_server a:1 port=8002; tblb_server 10.0.0.1:1 metrics=off").unwrap();
+    assert_eq!(block.server_number("a:1", "10.0.0.2:1"), Some(0));
+    assert_eq!(block.server_number("a:1", "10.0.0.1:1"), Some(1), "an address is one of the name's");
+    assert_eq!(block.server_number("b:1", "10.0.0.2:1"), None);
+    let server = |written: &str, addresses: &[&str]| {
+        (written.to_owned(), addresses.iter().map(|&address| address.to_owned()).collect::<Vec<_>>())
+    };
+    let both = [server("a:1", &["10.0.0.1:1", "10.0.0.2:1"]), server("b:1", &["10.0.0.3:1"])];
+    assert_eq!(block.check_servers(&both), Ok(()));
+    let (place, error) = block.check_servers(&both[1..]).unwrap_err();
+    let expected =
+        "unknown server \"a:1\", expected one of the upstream: \"b:1\" in \"tblb_server\" directive";
+    assert_eq!((place, error.to_string().as_str()), (0, expected));
+    assert_eq!(block.check_servers(&[server("a:1", &["10.0.0.9:1"])]).unwrap_err().0, 1);
+    assert_eq!(block.check_servers(&[server("a:1", &[])]), Ok(()), "its addresses are not known yet");
+    for (text, expected) in [
+        (
+            "tblb; tblb_server a:1 port=1; tblb_server a:1 metrics=off",
+            "duplicate server \"a:1\", expected one \"tblb_server\"",
+        ),
+        (
+            "tblb; tblb_metrics off; tblb_server a:1 port=1",
+            "\"tblb_server\" directive gives a place of metrics",
+        ),
+        ("tblb_server a:1 port=1", "\"tblb_server\" directive needs a \"tblb\" directive"),
+    ] {
+        let error = Block::parse(text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(Block::parse("tblb; tblb_metrics off; tblb_server a:1 metrics=off").is_ok());
+}

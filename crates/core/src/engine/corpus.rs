@@ -23,6 +23,11 @@ macro_rules! body {
 /// - LMDeploy 0.10: `lmdeploy/metrics/loggers.py`, here with two ranks
 /// - MindIE 2.1: the page on the metrics interface in Prometheus' form
 /// - NIM for LLMs 1: the page "Observability"
+/// - Ray Serve LLM: vLLM's `v1/metrics/ray_wrappers.py`, here with two replicas on a node
+/// - Dynamo: the page "Metrics"
+/// - Text Embeddings Inference 1: `core/src/queue.rs`, written as the exporter of its router writes
+/// - Triton without TensorRT-LLM: the page "Metrics" of Triton's user guide, here with two models
+/// - llama.cpp's router: as its server writes, with the label that tells its models apart
 const ANSWERS: &[Answer] = &[
     ("vllm", body!("vllm-0.32-loaded"), [Some(4.0), Some(4.0), Some(0.4040404040404041)]),
     ("vllm", body!("vllm-0.32-idle"), [Some(0.0); 3]),
@@ -35,6 +40,11 @@ const ANSWERS: &[Answer] = &[
     ("lmdeploy", body!("lmdeploy-documented"), [Some(2.0), Some(9.0), Some(0.75)]),
     ("mindie", body!("mindie-documented"), [Some(4.0), Some(16.0), Some(0.3)]),
     ("nim", body!("nim-documented"), [Some(1.0), Some(21.0), Some(0.0625)]),
+    ("ray", body!("ray-documented"), [Some(2.0), Some(5.0), Some(0.25)]),
+    ("dynamo", body!("dynamo-documented"), [Some(2.0), Some(3.0), None]),
+    ("tei", body!("tei-documented"), [Some(3.0), None, None]),
+    ("triton", body!("triton-plain-documented"), [Some(6.0), None, None]),
+    ("llamacpp", body!("llamacpp-router"), [Some(1.0), Some(2.0), None]),
 ];
 
 fn read(choice: Choice, body: &str) -> Result<Reading, crate::fault::Fault> {
@@ -96,15 +106,75 @@ fn mindie_may_report_per_cent() {
 }
 
 #[test]
+fn every_engine_may_report_its_cache_in_per_cent() {
+    for &engine in ALL {
+        for family in engine.cache.families {
+            let labels: Vec<_> =
+                family.select.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+            let read = |value: &str| {
+                let body = format!("{}{{{}}} {value}\n", family.name, labels.join(","));
+                read(Choice::Named(engine), &body).map(|reading| reading.load.cache)
+            };
+            let cache = ["0.35", "35.0", "1.6", "100", "150"].map(read);
+            assert_eq!(cache, [0.35, 0.35, 0.016, 1.0, 1.5].map(|cache| Ok(Some(cache))), "{}", family.name);
+            assert_eq!(
+                ["151", "8192"].map(read),
+                [Err(crate::fault::Fault::NotARatio); 2],
+                "{}",
+                family.name
+            );
+        }
+    }
+    let body = "vllm:num_requests_running 1\nvllm:gpu_cache_usage_perc 8192\n";
+    let reading = read(Choice::Auto { remembered: None }, body).unwrap();
+    assert_eq!((reading.load.running, reading.load.cache), (Some(1.0), None));
+    assert_eq!((reading.flaw, reading.flawed), (Some(crate::fault::Fault::NotARatio), Some(Signal::Cache)));
+}
+
+/// An engine that has shown that it reports per cent does so when its cache is nearly empty too.
+#[test]
+fn per_cent_is_remembered() {
+    let read = |before: bool, value: &str| {
+        let mut scrape = Scrape::new(Choice::Auto { remembered: None }).with_per_cent(before);
+        scrape.feed(format!("vllm:kv_cache_usage_perc {value}\n").as_bytes()).unwrap();
+        let reading = scrape.finish().unwrap();
+        (reading.load.cache, reading.per_cent)
+    };
+    assert_eq!(read(false, "35.0"), (Some(0.35), true));
+    assert_eq!(read(true, "0.8"), (Some(0.008), true));
+    assert_eq!(read(false, "0.8"), (Some(0.8), false));
+    assert_eq!(read(false, "1.6"), (Some(0.016), false), "it may be a slip");
+}
+
+/// The series of one rank that two processes report: of the same requests.
+#[test]
+fn sglang_counts_a_rank_once_whichever_processes_report_it() {
+    let body = "sglang:num_running_reqs{model_name=\"m\",pid=\"101\",tp_rank=\"0\"} 5\n\
+                sglang:num_running_reqs{model_name=\"m\",pid=\"77\",tp_rank=\"0\"} 9\n\
+                sglang:num_running_reqs{dp_rank=\"1\",model_name=\"m\",pid=\"102\",tp_rank=\"0\"} 2\n\
+                sglang:num_queue_reqs{model_name=\"m\",pid=\"101\",tp_rank=\"0\"} 0\n";
+    let load = read(Choice::Auto { remembered: None }, body).unwrap().load;
+    assert_eq!((load.running, load.waiting), (Some(11.0), Some(0.0)));
+}
+
+#[test]
 fn engines_name_their_models_in_a_label() {
     let models = |body: &str| {
         let reading = read(Choice::Auto { remembered: None }, body).unwrap();
         reading.models.map(|models| models.list.into_iter().map(|model| model.name).collect::<Vec<_>>())
     };
     for (name, body, _) in ANSWERS {
-        let named = !matches!(*name, "llamacpp" | "tgi" | "triton");
-        assert_eq!(models(body).is_some_and(|models| models.len() == 1), named, "{name}");
+        let number = match *name {
+            "tgi" | "triton" | "tei" => 0,
+            "llamacpp" if *body == body!("llamacpp-router") => 2,
+            "llamacpp" => 0,
+            _ => 1,
+        };
+        assert_eq!(models(body).map_or(0, |models| models.len()), number, "{name}");
     }
+    assert_eq!(models(body!("llamacpp-router")).unwrap(), ["m1", "m2"]);
+    let both = "vllm:num_requests_waiting{model=\"a\",model_name=\"b\"} 1\nvllm:num_requests_waiting{model_name=\"c\",model=\"d\"} 1\n";
+    assert_eq!(models(both).unwrap(), ["b", "c"]);
     assert_eq!(models(body!("vllm-0.32-loaded")).unwrap(), ["tiny"]);
 }
 

@@ -2,7 +2,8 @@
 
 use super::{Engine, Family, Source};
 
-/// llama.cpp's server, which has no labels; only old versions report the KV-cache use.
+/// llama.cpp's server, which has no labels; only old versions report the KV-cache use. A router over several of them adds
+/// the label `model`, and its models add up.
 pub(super) static LLAMACPP: Engine = Engine {
     waiting: Source::sum(&[Family::named("llamacpp:requests_deferred")]),
     running: Source::sum(&[Family::named("llamacpp:requests_processing")]),

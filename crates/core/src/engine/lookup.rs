@@ -2,6 +2,7 @@
 
 use super::custom::{CUSTOM, Custom};
 use super::{ALL, Aggregate, Engine, Family, Part, Scale};
+use crate::model;
 use std::sync::{Arc, LazyLock};
 
 /// A family, and what it would carry.
@@ -25,6 +26,8 @@ pub(super) struct Wanted {
     pub part: Part,
     /// Its place among the families that may carry the same.
     pub rank: usize,
+    /// See [`Engine::model_labels`].
+    pub model_labels: &'static [&'static str],
 }
 
 impl Wanted {
@@ -42,6 +45,7 @@ impl Wanted {
             engine: Some(engine),
             part,
             rank,
+            model_labels: engine.model_labels,
         }
     }
 
@@ -58,6 +62,7 @@ impl Wanted {
             engine: None,
             part: Part::Signal(custom.signal),
             rank,
+            model_labels: model::LABELS,
         }
     }
 

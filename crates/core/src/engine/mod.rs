@@ -5,14 +5,20 @@
 //! for `engine=`, the detection and the reading follow from that.
 
 mod custom;
+mod dynamo;
+mod form;
 mod llamacpp;
 mod lmdeploy;
 mod lookup;
 mod mindie;
 mod nim;
+mod ray;
+mod reading;
+mod scale;
 mod scrape;
 mod sglang;
 mod tally;
+mod tei;
 mod tgi;
 mod triton;
 mod trtllm;
@@ -21,9 +27,12 @@ mod xinference;
 
 pub use custom::Custom;
 pub use lookup::Lookup;
-pub use scrape::{Choice, Progress, Reading, Scrape};
+pub use reading::{Choice, Progress, Reading};
+pub use scale::Scale;
+pub use scrape::Scrape;
 
 use crate::load::Signal;
+use crate::model;
 use std::fmt;
 
 /// The engines that are known. The number of a row goes into the board and is carried over a reload: new engines go
@@ -40,6 +49,9 @@ pub const ALL: &[&Engine] = &[
     &nim::NIM,
     &custom::CUSTOM,
     &xinference::XINFERENCE,
+    &ray::RAY,
+    &dynamo::DYNAMO,
+    &tei::TEI,
 ];
 
 /// Where engines report, each path once, the most common first: where to look for one that is not known yet.
@@ -74,6 +86,10 @@ pub struct Engine {
     /// Whether it reports in JSON, how busy it is with each model, and nothing else. Its list of models is whole, while
     /// what the labels of series name may be one name of several.
     pub by_model: bool,
+    /// Whether what it reports as running has the waiting ones in it, which are then subtracted.
+    pub running_has_waiting: bool,
+    /// The labels that name the model of a series, the best first.
+    pub model_labels: &'static [&'static str],
 }
 
 impl Engine {
@@ -89,6 +105,8 @@ impl Engine {
             cache: Source::max(&[]),
             awake: Source::mean(&[]),
             by_model: false,
+            running_has_waiting: false,
+            model_labels: model::LABELS,
         }
     }
 
@@ -161,6 +179,14 @@ impl Part {
         Part::Signal(Signal::Cache),
         Part::Awake,
     ];
+
+    /// The signal that it is, None for whether the engine is awake.
+    fn signal(self) -> Option<Signal> {
+        match self {
+            Part::Signal(signal) => Some(signal),
+            Part::Awake => None,
+        }
+    }
 }
 
 /// Where a signal comes from.
@@ -219,27 +245,6 @@ impl fmt::Display for Family {
             write!(f, "{}{name}=\"{value}\"", if number == 0 { '{' } else { ',' })?;
         }
         f.write_str(if self.select.is_empty() { "" } else { "}" })
-    }
-}
-
-/// The unit in which a family is reported.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Scale {
-    /// The value is multiplied by this, 0.01 for per cent.
-    Times(f64),
-    /// A ratio in some versions of the engine and per cent in others: a value above 1 can only be per cent. (Up to 1
-    /// per cent it is then read too high, of an engine whose cache is as good as empty.)
-    RatioOrPerCent,
-}
-
-impl Scale {
-    /// The value in the unit of its signal.
-    pub fn apply(self, value: f64) -> f64 {
-        match self {
-            Scale::Times(factor) => value * factor,
-            Scale::RatioOrPerCent if value > 1.0 => value / 100.0,
-            Scale::RatioOrPerCent => value,
-        }
     }
 }
 

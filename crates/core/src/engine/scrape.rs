@@ -1,54 +1,19 @@
 //! Reads one metrics body, as it comes.
 
 use super::custom::CUSTOM;
+use super::form::{Form, keep};
 use super::lookup::{Lookup, Wanted};
-use super::tally::Tally;
+use super::reading::{Choice, Progress, Reading};
+use super::tally::{Tally, Total};
 use super::xinference::{self, XINFERENCE};
 use super::{Engine, Part};
 use crate::exposition::{Line, Lines};
 use crate::fault::Fault;
 use crate::load::{Load, Signal};
 use crate::model::Models;
-use memchr::memchr;
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-
-/// Whose series are looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// Those of whichever engine the body is of.
-    Auto {
-        /// What it was the last time. That is taken as long as the body has anything of it, so that an engine that
-        /// reports little is not taken for another one; if its names are gone, the body decides again.
-        remembered: Option<&'static Engine>,
-    },
-    /// Those of this one.
-    Named(&'static Engine),
-}
-
-/// Whether more of the body is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It is.
-    More,
-    /// Every signal has been read to the end of its family, or the body is whole. What follows is not looked at.
-    Enough,
-}
-
-/// What a body says.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// Whose body it is.
-    pub engine: &'static Engine,
-    /// What it reports; at least one signal is known, unless it reports by model.
-    pub load: Load,
-    /// The models that it serves, None if it says nothing of them.
-    pub models: Option<Models>,
-    /// Why a signal is unknown although its series are there ([`Fault::NotANumber`], [`Fault::Malformed`],
-    /// [`Fault::Cut`]), to be counted; the first such reason if there are several.
-    pub flaw: Option<Fault>,
-}
 
 /// The reader of one body: chunks are fed to it until it has enough or the body ends.
 #[derive(Debug)]
@@ -56,6 +21,8 @@ pub struct Scrape {
     lookup: Arc<Lookup>,
     /// What it was the last time.
     remembered: Option<&'static Engine>,
+    /// It is known to report the use of its cache in per cent.
+    per_cent: bool,
     lines: Lines,
     /// The families that were seen.
     found: Vec<Found>,
@@ -65,17 +32,6 @@ pub struct Scrape {
     started: bool,
     enough: bool,
     form: Form,
-}
-
-/// In which form a body is.
-#[derive(Debug)]
-enum Form {
-    /// Not known: there was nothing but blanks.
-    Unknown,
-    /// Lines.
-    Text,
-    /// A JSON object, so far. It can only be read whole.
-    Json(Vec<u8>),
 }
 
 /// A family that was seen.
@@ -105,6 +61,7 @@ impl Scrape {
         Scrape {
             lookup,
             remembered,
+            per_cent: false,
             lines,
             found,
             open: None,
@@ -114,14 +71,20 @@ impl Scrape {
         }
     }
 
+    /// The same of an engine of which it is known whether it reports the use of its cache in per cent: 0.8 is then 0.8 per cent.
+    #[must_use]
+    pub fn with_per_cent(self, per_cent: bool) -> Scrape {
+        Scrape { per_cent, ..self }
+    }
+
     /// Reads the next piece of the body.
     ///
     /// # Errors
-    /// [`Fault::LineTooLong`], [`Fault::Binary`], [`Fault::TooLarge`] and [`Fault::NoSeries`] (lines of an engine that
-    /// reports in JSON); the rest of the body is of no use then.
+    /// [`Fault::LineTooLong`], [`Fault::Binary`], [`Fault::TooLarge`]; of an engine that reports in JSON [`Fault::NoSeries`],
+    /// [`Fault::Html`] and [`Fault::Json`] for what is no such report. The rest of the body is of no use then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Progress, Fault> {
         if matches!(self.form, Form::Unknown) {
-            self.form = self.form_of(chunk)?;
+            self.form = Form::of(chunk, self.lookup.engine())?;
         }
         if let Form::Json(body) = &mut self.form {
             return keep(body, chunk).map(|()| Progress::More);
@@ -130,47 +93,76 @@ impl Scrape {
             let mut lines = std::mem::take(&mut self.lines);
             let flow = lines.feed(chunk, |line| self.line(line));
             self.lines = lines;
-            self.enough = flow?.is_break();
+            self.enough = flow.map_err(|fault| self.other_than(fault))?.is_break();
         }
         Ok(if self.enough { Progress::Enough } else { Progress::More })
     }
 
-    /// In which form a body is that begins so, after blanks if any.
-    fn form_of(&self, chunk: &[u8]) -> Result<Form, Fault> {
-        let by_model = self.lookup.engine().map(|engine| engine.by_model);
-        // JSON's blanks: one that only ASCII knows (a form feed) would be no JSON where it comes in the same piece.
-        match chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
-            None => Ok(Form::Unknown),
-            Some(b'{') if by_model != Some(false) => Ok(Form::Json(Vec::new())),
-            Some(_) if by_model == Some(true) => Err(Fault::NoSeries),
-            Some(_) => Ok(Form::Text),
-        }
-    }
-
-    /// What the body said, once it has ended or enough of it was read.
+    /// What the body said that is known to be whole, as HTTP's framing says: its last line may lack a line end.
     ///
     /// # Errors
-    /// Why nothing is known: [`Fault::Empty`], [`Fault::Cut`], [`Fault::NoSeries`], or the flaw of a series.
+    /// As of [`Scrape::finish`], but for [`Fault::Cut`].
+    pub fn finish_whole(mut self) -> Result<Reading, Fault> {
+        if !self.enough {
+            let last = self.lines.last();
+            self.enough = self.line(&last).is_break();
+        }
+        self.finish()
+    }
+
+    /// What the body said, once it has ended or enough of it was read, where nothing but its own lines shows whether it is
+    /// whole.
+    ///
+    /// # Errors
+    /// Why nothing is known: [`Fault::Empty`], [`Fault::Cut`], [`Fault::NoSeries`], [`Fault::Html`], [`Fault::Json`], or the
+    /// flaw of a series.
     pub fn finish(self) -> Result<Reading, Fault> {
         if let Form::Json(body) = self.form {
             let models = Some(xinference::read(&body)?);
-            return Ok(Reading { engine: &XINFERENCE, load: Load::default(), models, flaw: None });
+            let load = Load::default();
+            return Ok(Reading {
+                engine: &XINFERENCE,
+                load,
+                models,
+                flaw: None,
+                per_cent: false,
+                flawed: None,
+            });
         }
         let cut = !self.enough && self.lines.dangling();
         if let Some(engine) = self.engine() {
-            let (load, flaw) = self.load(engine, cut);
+            let (load, per_cent, flaw) = self.load(engine, cut);
+            let (flaw, part) = flaw.unzip();
             if !load.is_unknown() {
-                return Ok(Reading { engine, load, models: self.models(engine, cut), flaw });
+                let flawed = part.and_then(Part::signal);
+                return Ok(Reading {
+                    engine,
+                    load,
+                    models: self.models(engine, cut),
+                    flaw,
+                    per_cent,
+                    flawed,
+                });
             }
             if let Some(flaw) = flaw {
                 return Err(flaw);
             }
         }
-        Err(match (cut, self.started) {
+        Err(self.other_than(match (cut, self.started) {
             (true, _) => Fault::Cut,
             (false, true) => Fault::NoSeries,
             (false, false) => Fault::Empty,
-        })
+        }))
+    }
+
+    /// The fault of a body that gave no series: where the body is of another kind, that it is.
+    fn other_than(&self, fault: Fault) -> Fault {
+        match (fault, &self.form) {
+            (Fault::Cut | Fault::NoSeries | Fault::LineTooLong, Form::Text { other }) => {
+                other.unwrap_or(fault)
+            }
+            _ => fault,
+        }
     }
 
     fn line(&mut self, text: &[u8]) -> ControlFlow<()> {
@@ -246,18 +238,25 @@ impl Scrape {
         Signal::ALL.into_iter().filter(|&signal| tells(signal)).count()
     }
 
-    /// What the engine reports, and the first reason for which a part that is there is not known. With `cut`, the
+    /// What the engine reports, whether the use of its cache is in per cent, and the first reason for which a part that is there is not known. With `cut`, the
     /// body stopped within a line: the family of the line before may have gone on.
-    fn load(&self, engine: &'static Engine, cut: bool) -> (Load, Option<Fault>) {
-        let (mut load, mut flaw) = (Load::default(), None);
+    fn load(&self, engine: &'static Engine, cut: bool) -> (Load, bool, Option<(Fault, Part)>) {
+        let (mut load, mut per_cent, mut flaw) = (Load::default(), false, None);
         for part in Part::ALL {
-            match (self.value(engine, part, cut), part) {
-                (Ok(value), Part::Signal(signal)) => load.set(signal, value),
-                (Ok(value), Part::Awake) => load.closed = value.is_some_and(|awake| awake < 1.0),
-                (Err(fault), _) => flaw = flaw.or(Some(fault)),
+            match (self.total(engine, part, cut), part) {
+                (Ok(total), Part::Signal(signal)) => {
+                    load.set(signal, total.map(|total| total.value));
+                    per_cent |= total.is_some_and(|total| total.per_cent);
+                }
+                (Ok(awake), Part::Awake) => load.closed = awake.is_some_and(|awake| awake.value < 1.0),
+                (Err(fault), _) => flaw = flaw.or(Some((fault, part))),
             }
         }
-        (load, flaw)
+        if engine.running_has_waiting {
+            let waiting = load.waiting.unwrap_or(0.0);
+            load.running = load.running.map(|all| (all - waiting).max(0.0));
+        }
+        (load, per_cent, flaw)
     }
 
     /// The models that the series of the engine name, None if they name none. With `cut`, there may be more.
@@ -271,35 +270,23 @@ impl Scrape {
     }
 
     /// The value of a part by the first family that has one, None if it is not reported.
-    fn value(&self, engine: &'static Engine, part: Part, cut: bool) -> Result<Option<f64>, Fault> {
+    fn total(&self, engine: &'static Engine, part: Part, cut: bool) -> Result<Option<Total>, Fault> {
         let mut candidates: Vec<_> = self.found(engine, part).collect();
         candidates.sort_by_key(|(_, wanted)| wanted.rank);
         let mut reason = None;
         for (found, wanted) in candidates {
             let total = match cut && !found.closed {
                 true => Err(Fault::Cut),
-                false => found.tally.total(wanted),
+                false => found.tally.total(wanted, self.per_cent),
             };
             match total {
-                Ok(Some(value)) => return Ok(Some(value)),
+                Ok(Some(total)) => return Ok(Some(total)),
                 Ok(None) => {}
                 Err(fault) => reason = reason.or(Some(fault)),
             }
         }
         reason.map_or(Ok(None), Err)
     }
-}
-
-/// Keeps more of a JSON body.
-fn keep(body: &mut Vec<u8>, chunk: &[u8]) -> Result<(), Fault> {
-    if memchr(0, chunk).is_some() {
-        return Err(Fault::Binary);
-    }
-    if body.len() + chunk.len() > xinference::LIMIT {
-        return Err(Fault::TooLarge);
-    }
-    body.extend_from_slice(chunk);
-    Ok(())
 }
 
 /// The tally of the family at a place.

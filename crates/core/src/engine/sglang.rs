@@ -12,7 +12,14 @@ pub(super) static SGLANG: Engine = Engine {
 
 /// With priority scheduling a queue is reported for each priority, and in whole as `priority=""`. Each scheduler
 /// process may report (every pipeline stage does, every tensor-parallel rank on request), but those of one
-/// `dp_rank` work on the same requests. Source: `SchedulerMetricsCollector` of SGLang 0.5.
+/// `dp_rank` work on the same requests. One process at a time works as a rank, so that series which differ by `pid`
+/// alone (prometheus_client adds the label where a gauge is kept for each process) are of the same requests too: SGLang
+/// itself asks for the most recent of them (`multiprocess_mode="mostrecent"`). Source: `SchedulerMetricsCollector` of
+/// SGLang 0.5.
 const fn family(name: &'static str) -> Family {
-    Family { split: Some("priority"), copies: &["tp_rank", "pp_rank", "moe_ep_rank"], ..Family::named(name) }
+    Family {
+        split: Some("priority"),
+        copies: &["tp_rank", "pp_rank", "moe_ep_rank", "pid"],
+        ..Family::named(name)
+    }
 }

@@ -1,11 +1,11 @@
 //! The series of one family, on their way to one number.
 
-use super::Aggregate;
 use super::lookup::Wanted;
-use crate::exposition::Sample;
+use super::{Aggregate, Part};
+use crate::exposition::{Label, Sample};
 use crate::fault::Fault;
-use crate::load::known;
-use crate::model::{self, Models};
+use crate::load::{Signal, known};
+use crate::model::Models;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -34,6 +34,15 @@ struct Seen {
     value: Option<f64>,
 }
 
+/// What the series of a family come to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Total {
+    /// In the unit of the signal.
+    pub value: f64,
+    /// It is the use of a cache, of an engine that reports per cent.
+    pub per_cent: bool,
+}
+
 impl Tally {
     /// Takes down one line of the family: what follows the name.
     pub fn add(&mut self, wanted: &Wanted, rest: &[u8]) {
@@ -42,7 +51,7 @@ impl Tally {
             return;
         };
         let (mut key, mut whole, mut selected) = (0u64, true, 0);
-        let mut named = None;
+        let mut named: Option<(usize, Label)> = None;
         // An empty label is as good as none.
         for label in sample.labels.filter(|label| !label.escaped.is_empty()) {
             let is = |name: &str| label.name == name.as_bytes();
@@ -55,7 +64,9 @@ impl Tally {
             if wanted.copies.iter().any(|name| is(name)) {
                 continue;
             }
-            named = named.or((label.name == model::LABEL.as_bytes()).then_some(label));
+            if let Some(rank) = wanted.model_labels.iter().position(|name| is(name)) {
+                named = named.filter(|(best, _)| *best <= rank).or(Some((rank, label)));
+            }
             whole &= !wanted.split.is_some_and(is);
             // A sum, so that the order of labels does not matter.
             key = key.wrapping_add(hash(label.name, label.escaped));
@@ -63,7 +74,7 @@ impl Tally {
         if selected < wanted.select.iter().filter(|(_, value)| !value.is_empty()).count() {
             return;
         }
-        if let Some(label) = named {
+        if let Some((_, label)) = named {
             let known = self.models.list.iter().any(|model| label.is(&model.name));
             (!known).then(|| self.models.add(&label.value(), None));
         }
@@ -82,11 +93,13 @@ impl Tally {
         &self.models
     }
 
-    /// The number that the series come to, None if none counts.
+    /// The number that the series come to, None if none counts. `per_cent` says that the engine is known to report the use of its
+    /// cache so.
     ///
     /// # Errors
-    /// [`Fault::Malformed`] and [`Fault::NotANumber`] if a series that counts has no value that can be used.
-    pub fn total(&self, wanted: &Wanted) -> Result<Option<f64>, Fault> {
+    /// [`Fault::Malformed`], [`Fault::NotANumber`] and [`Fault::NotARatio`] if a series that counts has no value that can be
+    /// used.
+    pub fn total(&self, wanted: &Wanted, per_cent: bool) -> Result<Option<Total>, Fault> {
         if self.malformed {
             return Err(Fault::Malformed);
         }
@@ -103,8 +116,14 @@ impl Tally {
             }
             Aggregate::Last => last.value,
         };
-        let total = total.and_then(|total| known(wanted.scale.apply(total)));
-        total.map(Some).ok_or(Fault::NotANumber)
+        let total = total.and_then(known).ok_or(Fault::NotANumber)?;
+        let is_cache = matches!(wanted.part, Part::Signal(Signal::Cache));
+        let scaled = match is_cache {
+            true => wanted.scale.ratio(total, per_cent).ok_or(Fault::NotARatio)?,
+            false => wanted.scale.apply(total),
+        };
+        let value = known(scaled).ok_or(Fault::NotANumber)?;
+        Ok(Some(Total { value, per_cent: is_cache && (per_cent || wanted.scale.is_per_cent(total)) }))
     }
 }
 

@@ -59,7 +59,8 @@ fn every_engine_is_found_by_its_name_its_row_and_its_families() {
         assert_eq!((reading.engine, reading.flaw), (engine, None));
         for signal in Signal::ALL {
             let families = engine.source(signal).families;
-            let value = families.first().map(|family| family.scale.apply(0.5));
+            let subtracted = engine.running_has_waiting && signal == Signal::Running;
+            let value = families.first().map(|family| if subtracted { 0.0 } else { family.scale.apply(0.5) });
             assert_eq!(reading.load.get(signal), value, "{engine:?} {}", signal.name());
         }
     }
@@ -173,9 +174,18 @@ fn bodies_with_nothing_in_them() {
     assert_eq!(read(""), Err(Fault::Empty));
     assert_eq!(read("\n \r\n"), Err(Fault::Empty));
     assert_eq!(read("# TYPE a gauge\na 1\n"), Err(Fault::NoSeries));
-    assert_eq!(read("<html>\n<body>Not found</body>\n"), Err(Fault::NoSeries));
-    assert_eq!(read("{\"detail\":\"Not Found\"}"), Err(Fault::NoSeries));
-    assert_eq!(read("[{\"detail\":\"Not Found\"}]"), Err(Fault::Cut));
+    for html in [
+        "<html>\n<body>Not found</body>\n",
+        "<!doctype html><html><body>a chat page</body></html>",
+        "\u{feff}<!-- a -->",
+    ] {
+        assert_eq!(read(html), Err(Fault::Html), "{html}");
+    }
+    for json in
+        ["{\"detail\":\"Not Found\"}", "[{\"detail\":\"Not Found\"}]", "[]", " \n[\n]\n", "\"Not Found\""]
+    {
+        assert_eq!(read(json), Err(Fault::Json), "{json}");
+    }
     assert_eq!(read("\u{1f}\u{8b}\u{8}\0\0\0"), Err(Fault::Binary));
     assert_eq!(read(&"x".repeat(LINE_LIMIT + 1)), Err(Fault::LineTooLong));
 }
@@ -189,6 +199,37 @@ fn openmetrics_ends_where_it_says() {
     assert_eq!(scrape.feed(body.as_bytes()), Ok(Progress::Enough));
     assert_eq!(scrape.feed(b"\0"), Ok(Progress::Enough));
     assert_eq!(scrape.finish().unwrap().load.waiting, Some(3.0));
+}
+
+/// What a body says that HTTP's framing shows to be whole.
+fn read_whole(body: &str) -> Result<Reading, Fault> {
+    let mut scrape = Scrape::new(AUTO);
+    scrape.feed(body.as_bytes())?;
+    scrape.finish_whole()
+}
+
+#[test]
+fn the_end_by_name_needs_no_line_end() {
+    let body = "vllm:num_requests_running 7\nvllm:num_requests_waiting 2\n";
+    for end in ["# EOF", "# EOF\r", "# EOF\n"] {
+        let reading = read(&format!("{body}{end}")).unwrap();
+        assert_eq!((reading.load, reading.flaw), (load(2.0, 7.0, None), None), "{end:?}");
+    }
+    for cut in ["#", "# EO", "# EOF of what"] {
+        let reading = read(&format!("{body}{cut}")).unwrap();
+        assert_eq!((reading.load, reading.flaw), (load(None, 7.0, None), Some(Fault::Cut)), "{cut}");
+    }
+}
+
+#[test]
+fn the_last_line_of_a_whole_body_needs_no_line_end() {
+    let body = "vllm:num_requests_running 7\nvllm:num_requests_waiting 12";
+    let reading = read_whole(body).unwrap();
+    assert_eq!((reading.load, reading.flaw), (load(12.0, 7.0, None), None));
+    assert_eq!(read_whole("vllm:num_requests_running"), Err(Fault::Malformed));
+    assert_eq!(read_whole("what"), Err(Fault::NoSeries));
+    assert_eq!(read_whole(""), Err(Fault::Empty));
+    assert_eq!(read_whole(&format!("{body}\n")), read(&format!("{body}\n")));
 }
 
 #[test]

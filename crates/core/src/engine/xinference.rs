@@ -77,18 +77,18 @@ impl<'de> Visitor<'de> for List {
 /// Reads a whole answer.
 ///
 /// # Errors
-/// [`Fault::Cut`], [`Fault::Malformed`], [`Fault::Status`] where the code in it is not 200, and [`Fault::NoSeries`] for
+/// [`Fault::Cut`], [`Fault::Malformed`], [`Fault::Status`] where the code in it is not 200, and [`Fault::Json`] for
 /// JSON that is something else.
 pub(super) fn read(body: &[u8]) -> Result<Models, Fault> {
     let answer: Answer = serde_json::from_slice(body).map_err(|error| match error.classify() {
         Category::Eof => Fault::Cut,
-        Category::Data => Fault::NoSeries,
+        Category::Data => Fault::Json,
         Category::Syntax | Category::Io => Fault::Malformed,
     })?;
     if answer.code.as_i64().is_some_and(|code| code != 200) {
         return Err(Fault::Status);
     }
-    answer.data.map(|data| data.model_metrics.0).ok_or(Fault::NoSeries)
+    answer.data.map(|data| data.model_metrics.0).ok_or(Fault::Json)
 }
 
 #[cfg(test)]
@@ -156,9 +156,11 @@ mod tests {
             }
         };
         same(&DOCUMENTED[..DOCUMENTED.len() / 2], Fault::Cut);
-        same("{\"detail\":\"Not Found\"}", Fault::NoSeries);
-        same("{\"data\":{\"model_metrics\":{}}}", Fault::NoSeries);
-        same("{\"data\":{\"model_metrics\":[1]}}", Fault::NoSeries);
+        same("{\"detail\":\"Not Found\"}", Fault::Json);
+        same("[]", Fault::Json);
+        same("<!doctype html>", Fault::Html);
+        same("{\"data\":{\"model_metrics\":{}}}", Fault::Json);
+        same("{\"data\":{\"model_metrics\":[1]}}", Fault::Json);
         same("{\"code\":500,\"data\":null}", Fault::Status);
         same("{data}", Fault::Malformed);
         same(&format!("{}x", list("")), Fault::Malformed);
@@ -169,7 +171,7 @@ mod tests {
             read_as(Choice::Named(&XINFERENCE), "vllm:num_requests_waiting 1\n"),
             Err(Fault::NoSeries)
         );
-        assert_eq!(read_as(Choice::Named(&crate::engine::vllm::VLLM), "{}\n"), Err(Fault::NoSeries));
+        assert_eq!(read_as(Choice::Named(&crate::engine::vllm::VLLM), "{}\n"), Err(Fault::Json));
         let deep = format!("{{\"data\":{}", "[".repeat(100_000));
         assert!(read_as(AUTO, &deep).is_err());
     }
@@ -185,7 +187,8 @@ mod tests {
         for pieces in [&["\n\u{c}{}\n"][..], &["\n\u{c}", "{}\n"], &["\n", "\u{c}{}\n"]] {
             assert_eq!(read(pieces), Err(Fault::NoSeries), "{pieces:?}");
         }
-        let (blanks, body) = (" \t\r\n", list(""));
+        // A byte-order mark counts as blank.
+        let (blanks, body) = ("\u{feff} \t\r\n", list(""));
         assert!(read(&[blanks, &body]).is_ok());
         assert_eq!(read(&[blanks, &body]), read(&[&format!("{blanks}{body}")]));
     }

@@ -11,7 +11,7 @@ pub use scan::{BODY_LIMIT, Scanner};
 
 use crate::board;
 use crate::load::known;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The longest name of a model in bytes that a request may ask for; paths to models of some depth fit.
 pub const NAME_LIMIT: usize = 256;
@@ -19,8 +19,9 @@ pub const NAME_LIMIT: usize = 256;
 /// How many models of an engine are known. One that serves more may serve any.
 pub const CAPACITY: usize = 32;
 
-/// The label in which engines name the model of a series: vLLM, SGLang, trtllm-serve, LMDeploy, MindIE and NIM.
-pub const LABEL: &str = "model_name";
+/// The labels in which engines name the model of a series, the best first: `model_name` of vLLM, SGLang, trtllm-serve,
+/// LMDeploy, MindIE and NIM, and `model` of llama.cpp's router and Dynamo.
+pub const LABELS: &[&str] = &["model_name", "model"];
 
 /// The name of a model, in no memory of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,22 @@ impl Name {
     pub fn key(&self) -> u64 {
         key(self.as_bytes())
     }
+}
+
+/// A name to be shown in a variable of nginx, which may become part of a header: control characters are written as nginx
+/// writes them in logs (`\x0A`).
+pub fn shown(name: &[u8]) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for char in String::from_utf8_lossy(name).chars() {
+        match char {
+            '\0'..'\x20' | '\x7f' => {
+                // Writing to a string cannot fail.
+                let _ = write!(shown, "\\x{:02X}", u32::from(char));
+            }
+            _ => shown.push(char),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for Name {
@@ -138,6 +155,12 @@ mod tests {
         assert_eq!(of("a").unwrap().key(), key(b"a"));
         assert!(of(&"x".repeat(NAME_LIMIT)).is_some());
         assert_eq!([of(""), of(&"x".repeat(NAME_LIMIT + 1)), Name::new(b"\xff")], [None; 3]);
+    }
+
+    #[test]
+    fn a_shown_name_ends_no_line() {
+        assert_eq!(shown("a é\"\\".as_bytes()), "a é\"\\");
+        assert_eq!(shown(b"a\r\nX: \0\x1f\x7f"), "a\\x0D\\x0AX: \\x00\\x1F\\x7F");
     }
 
     #[test]

@@ -15,10 +15,9 @@ pub(super) struct ByModel {
     listings: Vec<Listing>,
     /// A peer reports by model.
     any: bool,
-    /// Every peer that names models reports by model.
-    reliable: bool,
-    /// The peers that name models name different ones.
-    differ: bool,
+    /// The user says, by `tblb_model`, that the lists decide who may serve a model. Else only the whole lists of engines that
+    /// report by model do, among such engines.
+    given: bool,
     /// All scores are those that engines give themselves, so that a peer without fresh metrics gets a typical one.
     rated: bool,
 }
@@ -79,10 +78,11 @@ impl ByModel {
         self.listings.reserve(n.saturating_sub(self.listings.len()));
     }
 
-    pub fn clear(&mut self) {
+    /// Forgets all peers; `given` says whether the user has the lists decide.
+    pub fn clear(&mut self, given: bool) {
         self.entries.clear();
         self.listings.clear();
-        (self.any, self.reliable, self.differ, self.rated) = (false, true, false, false);
+        (self.any, self.given, self.rated) = (false, given, false);
     }
 
     /// Takes down the next peer: None if its metrics are not fresh, else whether it reports by model, and what it names.
@@ -97,9 +97,8 @@ impl ByModel {
             self.listings.push(Listing::Silent);
             return None;
         };
-        self.listings.push(if served.more { Listing::Open } else { Listing::Whole });
+        self.listings.push(self.listing(by_model, &served));
         self.any |= by_model;
-        self.reliable &= by_model;
         let score = |utilization: Option<f64>| utilization.map(model::score).filter(|_| by_model);
         let entries =
             served.models().map(|(key, utilization)| Entry { key, place, score: score(utilization) });
@@ -107,14 +106,23 @@ impl ByModel {
         by_model.then(|| mean_score(&served)).flatten()
     }
 
+    /// How far a list is believed. What labels name may be short of names (adapters, further names of a model), and an engine that
+    /// names no model yet may be starting: only a user may say that such lists are whole.
+    fn listing(&self, by_model: bool, served: &Served) -> Listing {
+        let none = served.models().next().is_none();
+        match (self.given, by_model) {
+            _ if served.more => Listing::Open,
+            (true, _) => Listing::Whole,
+            (false, true) if !none => Listing::Whole,
+            (false, true) => Listing::Silent,
+            (false, false) => Listing::Open,
+        }
+    }
+
     /// All peers are taken down. `known` gets the scores that engines gave themselves, by the place of each; where nothing
     /// else is known of any peer (`alone`), those without fresh metrics get a typical one.
     pub fn complete(&mut self, known: &mut [Known], alone: bool, sorted: &mut Vec<f64>) {
         self.entries.sort_unstable_by_key(|entry| (entry.key, entry.place));
-        let naming =
-            self.listings.iter().filter(|listing| matches!(listing, Listing::Open | Listing::Whole)).count();
-        let mut same_key = self.entries.chunk_by(|one, other| one.key == other.key);
-        self.differ = same_key.any(|entries| entries.len() != naming);
         self.rated = alone && known.iter().any(|known| known.rated);
         if self.rated {
             sorted.clear();
@@ -125,10 +133,9 @@ impl ByModel {
         }
     }
 
-    /// Whether it matters which model a request asks for: the user says so, an engine reports by model, or the peers that
-    /// name models name different ones.
+    /// Whether it matters which model a request asks for: the user says so, or an engine reports by model.
     pub fn matter(&self, models: &Models) -> bool {
-        models.on && (models.given || self.any || self.differ)
+        models.on && (models.given || self.any)
     }
 
     /// What the lists say of a model, by its key; `sorted` is room to compute in.
@@ -152,9 +159,8 @@ impl ByModel {
             return Verdict::Served;
         }
         match models.unlisted {
+            // Only a user may have requests refused.
             Some(Unlisted::Reject) => Verdict::Refused,
-            // Engines that report by model name all that they serve; of others it is the user who may say so.
-            None if self.reliable => Verdict::Refused,
             None | Some(Unlisted::Pass) => Verdict::Unlisted,
         }
     }
@@ -171,7 +177,7 @@ impl ByModel {
             }
             Some(Listing::Whole) => found.map(|_| known),
             // It would answer, but perhaps with another model.
-            Some(Listing::Silent) => entries.is_empty().then_some(known),
+            Some(Listing::Silent) => (entries.is_empty() || !self.given).then_some(known),
             Some(Listing::Open) => Some(known),
             Some(Listing::Unknown) | None => Some(Known { score: asked.typical.or(known.score), ..known }),
         }

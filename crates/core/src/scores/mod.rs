@@ -129,9 +129,11 @@ impl Scores {
         Known { score: relative.filter(|score| score.is_finite()).or(known.score), ..known }
     }
 
-    /// The least work of all peers, for [`Scores::shown`]; None where the algorithm does not go by it.
-    pub fn least_work(&self) -> Option<f64> {
-        self.known.iter().filter_map(|known| known.work).map(|work| work.cost(0.0)).reduce(f64::min)
+    /// The least work of all peers that are up, as `is_up` says by their index, for [`Scores::shown`]; None where the algorithm
+    /// does not go by work.
+    pub fn least_work(&self, is_up: impl Fn(usize) -> bool) -> Option<f64> {
+        let up = self.known.iter().enumerate().filter(|(index, _)| is_up(*index));
+        up.filter_map(|(_, known)| known.work).map(|work| work.cost(0.0)).reduce(f64::min)
     }
 
     /// Brings up to date what a pick of the algorithm needs. `slots` are those of the group's peers, None for a peer
@@ -170,7 +172,7 @@ impl Scores {
         self.known.clear();
         self.loads.clear();
         self.background.clear();
-        self.by_model.clear();
+        self.by_model.clear(block.models.given);
         for slot in slots {
             let sample = fresh_sample(board, *slot, at);
             let known = self.judged(known_of(sample, &block.limit), &block.balance, board, *slot, at.now);

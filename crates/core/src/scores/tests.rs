@@ -192,25 +192,57 @@ fn a_peer_that_reports_by_model_scores_what_is_left_for_the_model() {
         assert_eq!((for_none, verdict), (vec![None, None, None, Some(0.25)], served), "one may serve it");
     }
     report_models(&pool, 3, "xinference", &[]);
+    // One that names no model yet may serve any, unless the user says that lists are whole.
     pool.scores(&mut scores, "s1", 201);
-    assert_eq!(ask(&mut scores, 4, "s1", "d"), (vec![None; 4], Verdict::Refused));
+    assert_eq!(ask(&mut scores, 4, "s1", "d").0.iter().filter(|score| score.is_some()).count(), 1);
+    assert_eq!(ask(&mut scores, 4, "s1", "d").1, Verdict::Served);
+    scores.forget();
+    pool.scores(&mut scores, "s1; tblb_model $x", 201);
+    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x", "d"), (vec![None; 4], Verdict::Refused));
     assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x unlisted=pass", "d").1, Verdict::Unlisted);
     // Stale lists say nothing.
-    pool.scores(&mut scores, "s1", 5000);
-    assert_eq!(ask(&mut scores, 4, "s1", "d").1, Verdict::Served);
-    assert!(ask(&mut scores, 4, "s1", "d").0.iter().all(Option::is_some));
+    pool.scores(&mut scores, "s1; tblb_model $x", 5000);
+    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x", "d").1, Verdict::Served);
+    assert!(ask(&mut scores, 4, "s1; tblb_model $x", "d").0.iter().all(Option::is_some));
+}
+
+/// Without `tblb_model` no list refuses a request, and no list of one engine draws the requests of others.
+#[test]
+fn lists_refuse_nothing_that_the_user_did_not_ask_for() {
+    let all_of = |pools: &[(&str, &[(&str, f64)])], model: &str| {
+        let pool = Pool::new(pools.len() as u64);
+        let mut scores = Scores::with_capacity(pools.len());
+        for (peer, (engine, models)) in pools.iter().enumerate() {
+            report_models(&pool, peer, engine, models);
+        }
+        pool.scores(&mut scores, "s1", 200);
+        let (chosen, verdict) = ask(&mut scores, pools.len(), "s1", model);
+        assert_ne!(verdict, Verdict::Refused);
+        chosen.iter().map(Option::is_some).collect::<Vec<_>>()
+    };
+    let (silent, base) = (("llamacpp", &[][..]), ("vllm", &[("base", 0.0)][..]));
+    let xinference = ("xinference", &[("qwen", 0.0)][..]);
+    assert_eq!(all_of(&[silent, silent, xinference], "qwen"), [true; 3]);
+    assert_eq!(all_of(&[base, base, ("vllm", &[("base", 0.0), ("lora", 0.0)])], "lora"), [true; 3]);
+    assert_eq!(all_of(&[base, base, xinference], "qwen"), [true; 3]);
+    assert_eq!(all_of(&[base, ("sglang", &[("other", 0.0)])], "base"), [true; 2]);
+    assert_eq!(all_of(&[("xinference", &[]), ("xinference", &[])], "qwen"), [true; 2]);
+    // Of engines that report all their models, those without this one stand back, but not for want of another.
+    assert_eq!(all_of(&[xinference, ("xinference", &[("other", 0.0)])], "qwen"), [true, false]);
+    assert_eq!(all_of(&[xinference, silent], "other"), [false, true]);
 }
 
 #[test]
 fn labels_of_series_tell_who_serves_a_model() {
+    const ASKED: &str = "s1; tblb_model $x";
     let pool = Pool::new(4);
     let mut scores = Scores::with_capacity(4);
     report_models(&pool, 0, "vllm", &[("a", 0.0)]);
     report_models(&pool, 1, "vllm", &[("b", 0.0), ("a", 0.0)]);
     report_models(&pool, 2, "llamacpp", &[]);
-    pool.scores(&mut scores, "s1", 200);
+    pool.scores(&mut scores, ASKED, 200);
     let chosen = |scores: &mut Scores, model: &str| {
-        ask(scores, 4, "s1", model).0.iter().map(Option::is_some).collect::<Vec<_>>()
+        ask(scores, 4, ASKED, model).0.iter().map(Option::is_some).collect::<Vec<_>>()
     };
     assert_eq!(
         chosen(&mut scores, "a"),
@@ -224,9 +256,12 @@ fn labels_of_series_tell_who_serves_a_model() {
     for peer in [2, 3] {
         report_models(&pool, peer, "vllm", &[("b", 0.0)]);
     }
+    pool.scores(&mut scores, ASKED, 200);
+    assert_eq!(ask(&mut scores, 4, ASKED, "c"), (vec![None; 4], Verdict::Refused));
+    scores.forget();
     pool.scores(&mut scores, "s1", 200);
-    assert_eq!(ask(&mut scores, 4, "s1", "c"), (vec![None; 4], Verdict::Unlisted));
-    assert_eq!(ask(&mut scores, 4, "s1; tblb_model $x", "c").1, Verdict::Refused);
+    assert_eq!(ask(&mut scores, 4, "s1", "c").1, Verdict::Served);
+    assert!(ask(&mut scores, 4, "s1", "c").0.iter().all(Option::is_some));
 }
 
 #[test]
@@ -248,7 +283,7 @@ fn a_peer_of_very_many_models_may_serve_any() {
 }
 
 #[test]
-fn models_matter_where_a_list_or_the_user_says_so() {
+fn models_matter_where_an_engine_reports_by_model_or_the_user_says_so() {
     let pool = Pool::new(2);
     let mut scores = Scores::with_capacity(2);
     let matter = |scores: &mut Scores, text: &str| {
@@ -264,7 +299,7 @@ fn models_matter_where_a_list_or_the_user_says_so() {
     }
     assert!(!matter(&mut scores, "s1"), "all serve the same");
     report_models(&pool, 1, "vllm", &[("a", 0.0), ("c", 0.0)]);
-    assert!(matter(&mut scores, "s1"));
+    assert!(!matter(&mut scores, "s1"), "labels say nothing unless they are asked to");
     assert!(!matter(&mut scores, "s1; tblb_model off"));
     report_models(&pool, 1, "llamacpp", &[]);
     assert!(!matter(&mut scores, "s1"));
@@ -309,14 +344,14 @@ fn silence_costs_in_proportion_and_any_sign_of_life_ends_it() {
     row.enter(slot, InFlight::one(100));
     assert_eq!(seen("", 60_000), 1.0, "no answer was coming");
     row.enter(slot, InFlight { streams: 1, ..InFlight::default() });
-    assert_eq!([3000, 4000, 5000].map(|now| seen("", now)), [1.0, 1.5, 2.0]);
+    assert_eq!([3000, 4000, 5000].map(|now| seen("", now)), [1.0, 2.5, 3.0]);
     assert_eq!(seen("", 60_000), 4.0, "no more than that");
     assert_eq!([seen("silence=off", 60_000), seen("silence=100s", 60_000)], [1.0, 1.0]);
     // Numbers that change are a sign of life, as far as they are fresh.
     pool.report(0, 58_000, Some(1.0), None);
     assert_eq!(seen("", 58_500), 1.0);
     pool.report(0, 61_000, Some(1.0), None);
-    assert_eq!(seen("", 61_500), 1.75, "they have not changed since");
+    assert_eq!(seen("", 61_500), 2.75, "they have not changed since");
     learned.hear(62_000, false);
     assert_eq!(seen("", 63_000), 1.0);
     // Streams that usually pause for a second may do so for twenty.
@@ -404,8 +439,8 @@ fn a_slow_peer_that_has_long_been_idle_is_asked_anew_now_and_then() {
         let picks = (0..64).map(|_| known(&pool, &mut scores, now)[1].work.unwrap().pace);
         picks.filter(|pace| *pace == 1.0).count()
     };
-    assert_eq!(taken_for_the_best(11_000), 0, "what it taught is not old");
-    assert_eq!(taken_for_the_best(11_001), 2);
+    assert_eq!(taken_for_the_best(3_000), 0, "what it taught is not old");
+    assert_eq!(taken_for_the_best(3_001), 2);
     row.enter(slots[1], InFlight::one(100));
     assert_eq!(taken_for_the_best(60_000), 0, "it is not idle: it will teach");
 }

@@ -1,6 +1,7 @@
 //! The status as a page to read.
 
 use super::{Peer, Status, Upstream};
+use std::borrow::Cow;
 use std::fmt::Write;
 
 const HEAD: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" \
@@ -40,7 +41,7 @@ fn upstream(out: &mut String, upstream: &Upstream) -> std::fmt::Result {
     let (name, poller) = (escape(&upstream.name), &upstream.poller);
     writeln!(out, "<h2>{name} <small>{}, polling {}</small></h2>", upstream.algorithm, poller.state)?;
     writeln!(out, "<table><tr>{}</tr>", COLUMNS.map(|column| format!("<th>{column}</th>")).concat())?;
-    upstream.peers.iter().try_for_each(|one| peer(out, one))?;
+    upstream.peers.iter().for_each(|one| peer(out, one));
     writeln!(out, "</table>")
 }
 
@@ -54,12 +55,12 @@ fn mark(peer: &Peer) -> &'static str {
     }
 }
 
-fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
+fn peer(out: &mut String, peer: &Peer) {
     let server = &peer.server;
     let marks =
         [(server.backup, " (backup)"), (server.down, " (down)")].map(|(is, mark)| if is { mark } else { "" });
     let cells = [
-        escape(&server.server) + &marks.concat(),
+        (escape(&server.server) + &*marks.concat()).into_owned(),
         peer.engine.unwrap_or("–").into(),
         models(peer),
         format!("<span class=\"{0}\">{0}</span>{1}", peer.state, mark(peer)),
@@ -75,23 +76,33 @@ fn peer(out: &mut String, peer: &Peer) -> std::fmt::Result {
         number(peer.ttft_ms.p99, 1),
         peer.polls.fault.map_or_else(|| number(peer.polls.took_ms, 1) + " ms", str::to_owned),
     ];
-    writeln!(out, "<tr>{}</tr>", cells.map(|cell| format!("<td>{cell}</td>")).concat())
+    out.push_str("<tr>");
+    cells.iter().for_each(|cell| out.extend(["<td>", cell, "</td>"]));
+    out.push_str("</tr>\n");
 }
 
-/// The models that it names, with how busy it is with each.
+/// The models that are shown of those that it names, with how busy it is with each.
 fn models(peer: &Peer) -> String {
     let models = peer.models.iter().flatten().map(|model| {
         let utilization = model.utilization.map_or(String::new(), |utilization| format!(" {utilization:.2}"));
-        escape(&model.name) + &utilization
+        (escape(&model.name) + &*utilization).into_owned()
     });
-    let models = models.collect::<Vec<_>>().join("<br>");
-    if models.is_empty() { "–".into() } else { models }
+    let mut models: Vec<_> = models.collect();
+    let more = peer.models_total.unwrap_or(0).saturating_sub(models.len());
+    if more > 0 {
+        models.push(format!("<small>{more} more</small>"));
+    }
+    if models.is_empty() { "–".into() } else { models.join("<br>") }
 }
 
 fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "–".into(), |value| format!("{value:.digits$}"))
 }
 
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn escape(text: &str) -> Cow<'_, str> {
+    if text.contains(['&', '<', '>', '"']) {
+        text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").into()
+    } else {
+        text.into()
+    }
 }

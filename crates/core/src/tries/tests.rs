@@ -136,7 +136,7 @@ fn what_a_long_idle_peer_taught_counts_as_one_answer() {
         tries.end(at, id, Ending::Completed, NOW);
         (learned.tpot().get().unwrap() / 1000.0).round()
     };
-    assert_eq!(answer(11_000_000), 777.0, "one of 33");
+    assert_eq!(answer(3_000_000), 777.0, "one of 33");
     assert_eq!(answer(30_000_000), 398.0, "one of two");
     assert_eq!(answer(33_000_000), 272.0, "one of three: it has not been idle for long");
 }

@@ -57,6 +57,8 @@ impl Try {
         }
         let learned = slot.learned();
         match self.answer.first_at() {
+            // What the client did not take was not read either.
+            Some(_) if self.blocked_since > 0 => false,
             Some(_) => {
                 let usual = learned.gap().get().unwrap_or(0.0) * 1000.0 * GAPS;
                 let pause = now.saturating_sub(self.answer.last_at());

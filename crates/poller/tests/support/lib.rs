@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tblb_core::engine::Reading;
 use tblb_core::fault::Fault;
-use tblb_poller::{MAX_THREADS, Poller, Settings, Sink, State, Target, When};
+use tblb_poller::{Failure, MAX_THREADS, Poller, Settings, Sink, State, Target, When};
 
 /// A page of a vLLM that has requests: 4 waiting, 4 running.
 pub const PAGE: &str = include_str!("../../../core/corpus/vllm-0.32-loaded.prom");
@@ -142,6 +142,8 @@ pub struct Recorder {
     pub polls: Mutex<Vec<Poll>>,
     /// The changes of state: the target's key, from which state, to which.
     pub changes: Mutex<Vec<(u64, Option<State>, State)>>,
+    /// What was known of polls that failed, where a change of state was told.
+    pub failures: Mutex<Vec<Failure>>,
     arrived: Condvar,
     /// Makes it refuse the lease.
     pub let_go: AtomicBool,
@@ -176,7 +178,8 @@ impl Sink for Recorder {
         assert!(!self.panics.load(SeqCst), "the sink panics, as the test wants");
     }
 
-    fn changed(&self, target: &Target, from: Option<State>, to: State) {
+    fn changed(&self, target: &Target, from: Option<State>, to: State, failure: Option<&Failure>) {
+        self.failures.lock().unwrap().extend(failure.cloned());
         self.changes.lock().unwrap().push((target.key, from, to));
     }
 }
@@ -209,7 +212,13 @@ pub fn settings() -> Settings {
 
 /// A target at that address, whose slot is its key.
 pub fn target(key: u64, address: SocketAddr, settings: &Settings) -> Target {
-    Target { key, slot: key as u32, address, host: address.to_string(), settings: Arc::new(settings.clone()) }
+    Target {
+        key,
+        slots: vec![key as u32],
+        address,
+        host: address.to_string(),
+        settings: Arc::new(settings.clone()),
+    }
 }
 
 /// A poller that polls these targets, and its sink.

@@ -46,7 +46,7 @@ pub(super) async fn metrics(live: &Live) -> Response<Body> {
             headers.insert(LOCATION, elsewhere(port));
             *response.status_mut() = StatusCode::FOUND;
         }
-        Fault::CutMetrics => {
+        Fault::CutMetrics | Fault::CutLineMetrics => {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         Fault::GzipMetrics => {
@@ -79,21 +79,13 @@ fn body(fault: Fault, page: String) -> Body {
         Fault::NegativeMetrics => full(with_values(&page, "-1")),
         Fault::OverflowMetrics => full(with_values(&page, "1e400")),
         Fault::ZeroMetrics => full(idle(&page)),
-        Fault::CutLineMetrics => full(cut_line(&page)),
         Fault::DuplicateMetrics => {
             full(page.lines().map(|line| format!("{line}\n{line}\n")).collect::<String>())
         }
         Fault::OtherMetrics => full("# TYPE process_open_fds gauge\nprocess_open_fds 61\n"),
         Fault::GzipMetrics => full(GZIP),
-        Fault::CutMetrics => {
-            let half = Bytes::from(page).slice(..length / 2);
-            let cut = async {
-                // hyper sends what it has when the body pauses, and throws it away when the body fails.
-                tokio::task::yield_now().await;
-                Err(io::Error::other("cut by a fault"))
-            };
-            streaming(stream::iter([Ok(half)]).chain(stream::once(cut)))
-        }
+        Fault::CutMetrics => cut_off(Bytes::from(page).slice(..length / 2)),
+        Fault::CutLineMetrics => cut_off(Bytes::from(cut_line(&page))),
         Fault::ChunkedMetrics => {
             let page = Bytes::from(page);
             let piece = move |at| page.slice(at..length.min(at + CHUNK));
@@ -148,6 +140,16 @@ fn idle(page: &str) -> String {
         false => with_values(line, "0"),
     };
     page.lines().map(line).collect()
+}
+
+/// A body that breaks off after these bytes.
+fn cut_off(begin: Bytes) -> Body {
+    let cut = async {
+        // hyper sends what it has when the body pauses, and throws it away when the body fails.
+        tokio::task::yield_now().await;
+        Err(io::Error::other("cut by a fault"))
+    };
+    streaming(stream::iter([Ok(begin)]).chain(stream::once(cut)))
 }
 
 /// The page up to its first series, of which the last byte of the value is left out.
