@@ -211,6 +211,8 @@ fn by_rule(
     let rated = || candidates.iter().filter(|c| c.stands(standing)).all(|c| c.known.rated);
     match (how.algorithm.rule, how.pick) {
         (Rule::LeastConn, _) => None,
+        // How fast peers were that all fail now means nothing.
+        (Rule::LeastWork, _) if standing == Standing::Failing => None,
         (Rule::LeastWork, _) if !rated() => least_work::least_work(candidates, standing, f64::from(prompt)),
         (_, Pick::Random) => scored::random(candidates, standing, rng),
         (_, Pick::Best) => scored::best(candidates, standing),

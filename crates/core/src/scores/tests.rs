@@ -366,7 +366,7 @@ fn a_peer_that_fails_is_left_alone_and_then_put_on_trial() {
     let board = Board::open(&pool.words).unwrap();
     let slot = board.slot(pool.slots[0].unwrap() as usize).unwrap();
     for (text, leaves_alone) in [("least_work", true), ("s2_enhanced", true), ("least_conn", false)] {
-        slot.health().succeed();
+        slot.health().succeed(u64::MAX);
         let mut scores = Scores::with_capacity(2);
         let mut seen = |now| {
             pool.scores(&mut scores, text, now);
