@@ -56,8 +56,9 @@ fn offer_all(
     group: &mut balancer::Group<PeerAddress>,
     now: libc::time_t,
 ) {
+    let retries = any_tried(data, group.slots().len());
     for (place, peer) in locked.iter().enumerate() {
-        if tried(data, place) || !available(peer, now) {
+        if (retries && tried(data, place)) || !available(peer, now) {
             continue;
         }
         let numbers = Numbers {
@@ -135,6 +136,12 @@ fn tried(data: &PeerData, place: usize) -> bool {
     let (word, bit) = tried_bit(place);
     // SAFETY: round robin made room for a bit for each peer of the list.
     unsafe { *data.round_robin.tried.add(word) & bit != 0 }
+}
+
+/// Whether the request has been at any of so many peers; nearly all requests have been at none.
+fn any_tried(data: &PeerData, peers: usize) -> bool {
+    // SAFETY: round robin made room for a bit for each peer of the list.
+    (0..peers.div_ceil(usize::BITS as usize)).any(|word| unsafe { *data.round_robin.tried.add(word) != 0 })
 }
 
 fn tried_bit(place: usize) -> (usize, usize) {

@@ -15,7 +15,7 @@ use crate::board::Board;
 use crate::config::Block;
 use crate::picker::{self, Candidate, Known, Numbers, Picked, Standing};
 use crate::reason::Reason;
-use crate::scores::{Asked, Freshness, Scores, Verdict};
+use crate::scores::{Asked, Freshness, Scores, Verdict, Versions};
 
 /// The peers of one list. `P` is what the caller calls a peer: an address in nginx, an index in the simulator.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Group<P> {
     /// The model of the request that a peer is picked for.
     asked: Asked,
     /// What was known when the candidates got to know it last; None if they know something of one request only.
-    known: Option<u64>,
+    known: Option<Versions>,
 }
 
 /// What a peer is picked by, beside the peers themselves.
@@ -140,16 +140,24 @@ impl<P: Copy> Group<P> {
     /// Begins a choice for a request that asks for a model, by its key; for None any peer will do.
     pub fn ask(&mut self, model: Option<u64>) {
         self.asked = self.scores.ask(model);
-        let version = Some(self.scores.remade());
-        if self.known == version && self.asked.is_for_any() {
-            self.candidates.iter_mut().for_each(|candidate| candidate.absent = true);
-            return;
+        let versions = self.scores.versions();
+        match self.known {
+            Some(known) if known.remade == versions.remade && self.asked.is_for_any() => {
+                self.candidates.iter_mut().for_each(|candidate| candidate.absent = true);
+                // Of all that is known, this alone changes from request to request.
+                if known != versions {
+                    let peers = self.candidates.iter_mut().zip(self.scores.known());
+                    peers.for_each(|(candidate, known)| candidate.known.work_as(known));
+                }
+            }
+            _ => {
+                for (place, candidate) in self.candidates.iter_mut().enumerate() {
+                    candidate.absent = true;
+                    candidate.known = self.scores.get_for(place, &self.asked).unwrap_or_default();
+                }
+            }
         }
-        for (place, candidate) in self.candidates.iter_mut().enumerate() {
-            candidate.absent = true;
-            candidate.known = self.scores.get_for(place, &self.asked).unwrap_or_default();
-        }
-        self.known = version.filter(|_| self.asked.is_for_any());
+        self.known = self.asked.is_for_any().then_some(versions);
     }
 
     /// What is to be done with the request, as far as this group goes.

@@ -33,10 +33,11 @@ impl InFlight {
     }
 
     fn of(word: u64) -> Self {
+        let packed = Packed(word);
         InFlight {
-            active: word >> (PREFILL_BITS + REQUEST_BITS),
-            streams: (word >> PREFILL_BITS) & most(REQUEST_BITS),
-            prefill: word & most(PREFILL_BITS),
+            active: packed.requests().into(),
+            streams: packed.streams().into(),
+            prefill: packed.prefill().into(),
         }
     }
 
@@ -76,6 +77,23 @@ impl Add for InFlight {
 /// prompt tokens or 65,536 requests at one peer for a sum to run over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Packed(pub(super) u64);
+
+impl Packed {
+    /// Requests that have not ended.
+    pub fn requests(self) -> u16 {
+        (self.0 >> (PREFILL_BITS + REQUEST_BITS)) as u16
+    }
+
+    /// Those among them of whose answers something has come.
+    pub fn streams(self) -> u16 {
+        (self.0 >> PREFILL_BITS) as u16
+    }
+
+    /// The prompt tokens of the others.
+    pub fn prefill(self) -> u32 {
+        self.0 as u32
+    }
+}
 
 impl From<Packed> for InFlight {
     fn from(packed: Packed) -> Self {
