@@ -49,7 +49,8 @@ pub fn choose(
     Some((taken, Some(picked)))
 }
 
-/// Offers the peers that may be picked.
+/// Offers the peers that may be picked. As a function of its own the loop keeps its values in registers.
+#[inline(never)]
 fn offer_all(
     locked: &mut Guard,
     data: &PeerData,
@@ -57,7 +58,7 @@ fn offer_all(
     now: libc::time_t,
 ) {
     let retries = any_tried(data, group.slots().len());
-    for (place, peer) in locked.iter().enumerate() {
+    for ((place, peer), offered) in locked.iter().enumerate().zip(group.places()) {
         if (retries && tried(data, place)) || !available(peer, now) {
             continue;
         }
@@ -67,7 +68,7 @@ fn offer_all(
             effective_weight: peer.effective_weight as i64,
             current_weight: peer.current_weight as i64,
         };
-        group.offer(place, numbers, NonNull::from(peer));
+        offered.offer(numbers, NonNull::from(peer));
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! 1. [`Group::follow`] when the list has other peers than before. This alone allocates.
 //! 2. [`Group::refresh`] reads from the board what the choice needs.
-//! 3. [`Group::ask`], then [`Group::offer`] for each peer that may be picked.
+//! 3. [`Group::ask`], then [`Place::offer`] or [`Group::offer`] for each peer that may be picked.
 //! 4. [`Group::pick`], after which [`Group::turned`] holds the peers whose weights moved. An attempt at the peer begins with
 //!    [`Tries::begin`](crate::tries::Tries::begin).
 
@@ -73,6 +73,25 @@ pub struct Pick<P> {
     pub taken: Taken,
     /// The same as a record has it.
     pub picked: Picked,
+}
+
+/// The place of a peer in the list.
+#[derive(Debug)]
+pub struct Place<'a, P> {
+    candidate: &'a mut Candidate,
+    peer: &'a mut Option<P>,
+    serves: bool,
+}
+
+impl<P> Place<'_, P> {
+    /// As [`Group::offer`].
+    #[inline]
+    pub fn offer(self, numbers: Numbers, peer: P) {
+        if self.serves {
+            self.candidate.offer(numbers);
+            *self.peer = Some(peer);
+        }
+    }
 }
 
 impl<P> Default for Group<P> {
@@ -169,13 +188,20 @@ impl<P: Copy> Group<P> {
     /// model is passed over, and so is one that [`Group::follow`] has not seen: it is new, and the next request finds it.
     #[inline]
     pub fn offer(&mut self, place: usize, numbers: Numbers, peer: P) {
-        let serves = self.asked.is_for_any() || self.scores.get_for(place, &self.asked).is_some();
-        if let (Some(candidate), Some(name), true) =
-            (self.candidates.get_mut(place), self.peers.get_mut(place), serves)
-        {
-            candidate.offer(numbers);
-            *name = Some(peer);
+        if let Some(place) = self.places().nth(place) {
+            place.offer(numbers, peer);
         }
+    }
+
+    /// The places in the order of the list, for a caller that walks all peers.
+    #[inline]
+    pub fn places(&mut self) -> impl Iterator<Item = Place<'_, P>> {
+        let Group { scores, candidates, peers, asked, .. } = self;
+        let (scores, asked) = (&*scores, *asked);
+        candidates.iter_mut().zip(peers).enumerate().map(move |(at, (candidate, peer))| {
+            let serves = asked.is_for_any() || scores.serves(at, &asked);
+            Place { candidate, peer, serves }
+        })
     }
 
     /// How many peers were offered and may be picked.

@@ -1,8 +1,8 @@
 //! The least work left.
 
+use super::Candidate;
 use super::least::{Least, by_turns};
 use super::least_conn::least_conn_of;
-use super::Candidate;
 
 /// What is learnt of equal servers differs by chance. Their costs then differ by up to this factor, which is a fifth in the time
 /// per token.

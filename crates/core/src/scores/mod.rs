@@ -131,6 +131,12 @@ impl Scores {
         if asked.is_for_any() { Some(known) } else { self.by_model.known(index, asked, known) }
     }
 
+    /// Whether the peer at `index` serves the model of a request.
+    #[inline(never)]
+    pub(crate) fn serves(&self, index: usize, asked: &Asked) -> bool {
+        self.get_for(index, asked).is_some()
+    }
+
     /// What is known of the peer at `index`, to be shown. Where the algorithm goes by work, the score is the least work of
     /// all peers by that of this one: 1 for the best.
     pub fn shown(&self, index: usize, least: Option<f64>) -> Known {
