@@ -5,7 +5,7 @@ use crate::choice::{choose, same_config};
 use crate::conf::{UpstreamConf, upstream_of};
 use crate::peers::Peers;
 use crate::request::Kept;
-use crate::{guard, model, request, response, worker};
+use crate::{guard, model, request, request_body, response, worker};
 use ngx::ffi::{
     NGX_BUSY, NGX_ERROR, NGX_HTTP_POST, NGX_OK, ngx_conf_t, ngx_http_request_t,
     ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer,
@@ -59,8 +59,6 @@ unsafe extern "C" fn init_peer(
     // SAFETY: nginx calls this with a request whose upstream it has created, and a block of ours.
     guard::or(NGX_ERROR as ngx_int_t, || unsafe {
         let conf = upstream_of(upstream);
-        // Where the length is not known yet the prompt counts for next to nothing.
-        let bytes = u64::try_from((*r).headers_in.content_length_n).unwrap_or(0);
         // Engines generate for POST only; lists of models and the like have no prompt.
         let prompted = (*r).method == NGX_HTTP_POST as ngx_uint_t;
         let data = ngx_pcalloc((*r).pool, size_of::<PeerData>()).cast::<PeerData>();
@@ -69,7 +67,10 @@ unsafe extern "C" fn init_peer(
         }
         // What goes wrong in here costs the request its weight or its model, and not its answer.
         (*data).prompt = guard::or(1, || match conf.as_ref() {
-            Some(conf) if prompted => worker::prompt(conf, bytes),
+            // What has not come yet does not count: a client can announce any length.
+            Some(conf) if prompted => {
+                worker::prompt(conf, request_body::length(&*r), request_body::is_whole(&*r))
+            }
             _ => 0,
         });
         (*data).kept = guard::or(None, || request::keep(r));

@@ -3,8 +3,8 @@
 use crate::guard;
 use crate::request::{Kept, kept_in_context};
 use ngx::ffi::{
-    NGX_ERROR, ngx_buf_t, ngx_chain_t, ngx_http_output_body_filter_pt, ngx_http_request_t,
-    ngx_http_top_body_filter, ngx_int_t,
+    NGX_ERROR, NGX_HTTP_WRITE_BUFFERED, NGX_LOWLEVEL_BUFFERED, ngx_buf_t, ngx_chain_t,
+    ngx_http_output_body_filter_pt, ngx_http_request_t, ngx_http_top_body_filter, ngx_int_t,
 };
 
 /// The body filter after ours.
@@ -21,13 +21,34 @@ pub fn add_filter() {
 
 unsafe extern "C" fn body_filter(request: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
     // SAFETY: nginx calls this with a request and the chain to send.
-    guard::or((), || unsafe {
-        if let Some(kept) = kept_in_context(request).filter(|kept| kept.listens()) {
-            read(kept, chain);
+    let listens = || unsafe { kept_in_context(request).filter(|kept| kept.listens()) };
+    guard::or((), || {
+        if let Some(kept) = listens() {
+            // SAFETY: as above.
+            unsafe { read(kept, chain) };
         }
     });
     // SAFETY: the filter was there before ours was put in front of it.
-    unsafe { NEXT_BODY_FILTER.map_or(NGX_ERROR as ngx_int_t, |next| next(request, chain)) }
+    let rc = unsafe { NEXT_BODY_FILTER.map_or(NGX_ERROR as ngx_int_t, |next| next(request, chain)) };
+    guard::or((), || {
+        if let Some(kept) = listens() {
+            // SAFETY: the request lives on until its handler returns, whatever the filters did.
+            kept.blocked(unsafe { is_blocked(&*request) });
+        }
+    });
+    rc
+}
+
+/// Whether something stays to be sent because the client does not take it: its socket is full, its HTTP/2 window is closed,
+/// or a rate limits it. nginx calls the filters again when the client takes on. Output that nginx delays to
+/// gather more (`postpone_output`, gzip) does not count.
+///
+/// # Safety
+/// `request` is a request that nginx is handling.
+unsafe fn is_blocked(request: &ngx_http_request_t) -> bool {
+    // SAFETY: a request's connection lives as long as the request; each HTTP/2 stream has one of its own.
+    let buffered = unsafe { (*request.connection).buffered() };
+    buffered & (NGX_LOWLEVEL_BUFFERED | NGX_HTTP_WRITE_BUFFERED) != 0
 }
 
 /// Reads the bytes of a chain.

@@ -12,6 +12,7 @@
 //! | `request` | what is kept of a request: its tries, and how each went |
 //! | `told` | what is to be said of its tries |
 //! | `model` | the model that a request asks for |
+//! | `request_body` | the bodies of requests |
 //! | `response` | responses of our own |
 //! | `body` | the filter that sees the bodies of answers |
 //! | `zone` | the shared zone: the one place that casts it to a board |
@@ -44,6 +45,7 @@ mod peers;
 mod polling;
 mod recorder;
 mod request;
+mod request_body;
 mod response;
 mod servers;
 mod slab;

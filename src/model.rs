@@ -1,20 +1,16 @@
 //! The model that a request asks for: from its body, else from the variable of `tblb_model`. Nothing else reads the
 //! bodies of requests.
 
-use crate::bits;
 use crate::conf::UpstreamConf;
 use crate::directives::wrong;
-use crate::peers;
+use crate::{peers, request_body};
 use ngx::ffi::{
-    ngx_buf_t, ngx_conf_t, ngx_http_get_flushed_variable, ngx_http_get_variable_index, ngx_http_request_t,
-    ngx_pnalloc, ngx_str_t, ngx_uint_t,
+    ngx_conf_t, ngx_http_get_flushed_variable, ngx_http_get_variable_index, ngx_http_request_t, ngx_pnalloc,
+    ngx_str_t, ngx_uint_t,
 };
 use std::fmt::Display;
 use std::ptr;
-use tblb_core::model::{Name, Scanner};
-
-/// What of a body that lies in a file is read at once.
-const CHUNK: usize = 16 * 1024;
+use tblb_core::model::{Body, Name};
 
 /// The number of the variable of `tblb_model`. nginx itself says where there is none of that name, when it has read all.
 ///
@@ -44,68 +40,25 @@ pub unsafe fn asked(request: *mut ngx_http_request_t, conf: &UpstreamConf) -> Op
     unsafe { in_body(&*request).or_else(|| in_variable(request, conf.model_variable?)) }
 }
 
-/// The model that the body names. With `proxy_request_buffering on` the body is whole: one or two buffers in memory,
-/// or one in a file. With `off` there is only what came by chance: nothing is read, even if that is all.
+/// The model that the body names. With `proxy_request_buffering on` the body is whole: some buffers in memory, or one in a
+/// file. With `off` there is only what came by chance: nothing is read, even if that is all.
 ///
 /// # Safety
 /// As [`asked`].
 unsafe fn in_body(request: &ngx_http_request_t) -> Option<Name> {
     // SAFETY: as the caller says; what passes the request on has given the upstream its configuration.
     let buffered = unsafe { (*(*request.upstream).conf).request_buffering } != 0;
-    if !buffered || bits::reading_body(request) {
+    if !buffered || !request_body::is_whole(request) {
         return None;
     }
-    // SAFETY: as the caller says; the body is null where the request has none, and each link has a buffer.
-    let mut chain = unsafe { request.request_body.as_ref()?.bufs };
-    let mut scanner = Scanner::new();
-    // SAFETY: as above.
-    while let Some(link) = unsafe { chain.as_ref() } {
-        // SAFETY: as above; nobody changes the buffers of a body that is whole.
-        if !unsafe { read(&*link.buf, &mut scanner) } {
-            return None;
-        }
-        chain = link.next;
-    }
-    scanner.finish()
-}
-
-/// Reads a buffer; false if it cannot be read, or no more is of use.
-///
-/// # Safety
-/// The buffer is one of a request's body, which nobody changes meanwhile.
-unsafe fn read(buffer: &ngx_buf_t, scanner: &mut Scanner) -> bool {
+    // SAFETY: as the caller says; a header field lives as long as its request.
+    let content_type =
+        unsafe { request.headers_in.content_type.as_ref().map(|field| peers::bytes(&field.value)) };
+    let mut body = Body::of(content_type.unwrap_or_default());
+    // Of a form what was found first will do; JSON that is not read to its end names no model.
     // SAFETY: as the caller says.
-    match unsafe { crate::body::part(buffer) } {
-        Ok(bytes) => scanner.feed(bytes),
-        // SAFETY: as the caller says.
-        Err(_) => unsafe { read_file(buffer, scanner) },
-    }
-}
-
-/// The same of a buffer that lies in a file, as bodies do that are larger than `client_body_buffer_size`. They were just
-/// written, so that the system has them in its memory.
-///
-/// # Safety
-/// As [`read`].
-unsafe fn read_file(buffer: &ngx_buf_t, scanner: &mut Scanner) -> bool {
-    // SAFETY: a buffer in a file has one that is open as long as the request.
-    let Some(file) = (unsafe { buffer.file.as_ref() }) else { return false };
-    let mut chunk = [0; CHUNK];
-    let mut at = buffer.file_pos;
-    while at < buffer.file_last {
-        let wanted = usize::try_from(buffer.file_last - at).map_or(CHUNK, |left| left.min(CHUNK));
-        // SAFETY: the chunk has room for so many bytes.
-        let got = unsafe { libc::pread(file.fd, chunk.as_mut_ptr().cast(), wanted, at) };
-        let Some(bytes) = usize::try_from(got).ok().filter(|got| *got > 0).and_then(|got| chunk.get(..got))
-        else {
-            return false;
-        };
-        if !scanner.feed(bytes) {
-            return false;
-        }
-        at += bytes.len() as libc::off_t;
-    }
-    true
+    unsafe { request_body::read(request, |bytes| body.feed(bytes)) };
+    body.finish()
 }
 
 /// The model that a variable names.

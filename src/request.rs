@@ -2,10 +2,10 @@
 //! how each ended.
 
 use crate::told::{Said, Told};
-use crate::{clock, context_index, guard, worker};
+use crate::{clock, context_index, guard, peers, worker};
 use ngx::ffi::{
     NGX_DECLINED, NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST,
-    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK, NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t,
+    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OK, NGX_OK, NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t,
     ngx_http_upstream_t, ngx_int_t, ngx_pnalloc, ngx_pool_cleanup_add, ngx_uint_t,
 };
 use std::cell::Cell;
@@ -13,7 +13,7 @@ use std::ffi::c_void;
 use std::ptr;
 use tblb_core::balancer::Taken;
 use tblb_core::model::Name;
-use tblb_core::tries::{Ending, Id};
+use tblb_core::tries::{Delivery, Ending, Id};
 
 /// What is kept of a request; in its pool.
 pub struct Kept {
@@ -42,7 +42,14 @@ struct Current {
     /// Its name among the worker's tries, None if it is not counted.
     id: Option<Id>,
     picked_at: u64,
+    /// No part of the answer's body has come.
     waits_for_body: bool,
+    /// The time to the answer's first token is of interest, and not known.
+    waits_for_token: bool,
+    /// That time in µs, until it is clear that nothing on the way held the answer back.
+    ttft: Option<u64>,
+    /// The client has not taken all that came.
+    blocked: bool,
 }
 
 /// The cleanup of what is kept: a try that nginx never ended ends with the request. It also marks what is kept in
@@ -170,7 +177,15 @@ impl Kept {
         // SAFETY: the request is alive: it is what is being balanced.
         let (main, state) =
             unsafe { (self.request == (*self.request).main, states(self.request).saturating_sub(1)) };
-        self.current.set(Some(Current { slot, id, picked_at, waits_for_body: main }));
+        self.current.set(Some(Current {
+            slot,
+            id,
+            picked_at,
+            waits_for_body: true,
+            waits_for_token: main,
+            ttft: None,
+            blocked: false,
+        }));
         self.told.push(Said { state, algorithm, score, reason, ttft: None }, self.request);
     }
 
@@ -191,6 +206,7 @@ impl Kept {
 
     fn end_with(&self, ending: Ending) {
         if let Some(current) = self.current.take() {
+            self.settle(current);
             current.id.inspect(|id| worker::end_try(*id, ending));
         }
     }
@@ -227,36 +243,87 @@ impl Kept {
 
     /// Whether a try runs of which the answer's body is of interest.
     pub fn listens(&self) -> bool {
-        self.current.get().is_some_and(|current| current.id.is_some() || current.waits_for_body)
+        self.current.get().is_some_and(|current| current.id.is_some() || current.waits_for_token)
     }
 
     /// A part of the answer's body comes, of which the bytes are known or only their number.
     pub fn read(&self, part: Result<&[u8], u64>) {
-        let Some(current) = self.current.get() else { return };
-        let length = part.map_or_else(|bytes| bytes, |bytes| bytes.len() as u64);
-        if length > 0 && current.waits_for_body {
-            self.first_byte(current);
+        let Some(mut current) = self.current.get() else { return };
+        if part.map_or_else(|bytes| bytes, |bytes| bytes.len() as u64) == 0 {
+            return;
         }
-        if let Some(id) = current.id.filter(|_| length > 0) {
-            worker::read(id, part);
+        // SAFETY: the request is alive: its body is being sent.
+        let upstream = unsafe { (*self.request).upstream.as_ref() };
+        let is_first = std::mem::take(&mut current.waits_for_body);
+        // An error, a compressed answer, or a part that nginx has put into a file.
+        // SAFETY: as above.
+        let is_readable = !is_first || upstream.is_some_and(|upstream| unsafe { is_plain(upstream) });
+        if let Some(id) = current.id.filter(|_| !is_readable || part.is_err()) {
+            worker::give_up(id);
+        }
+        let begins = match current.id {
+            Some(id) => worker::read(id, part.unwrap_or(b"\0")),
+            None => is_first,
+        };
+        if begins && std::mem::take(&mut current.waits_for_token) {
+            current.ttft = upstream.and_then(|upstream| self.first_token(upstream, current.picked_at));
+        }
+        if current.id.is_none_or(|id| {
+            current.ttft.is_some() && worker::delivery(id, current.picked_at) == Some(Delivery::Streamed)
+        }) {
+            self.settle(current);
+            current.ttft = None;
+        }
+        self.current.set(Some(current));
+    }
+
+    /// The first token of an answer comes: the time to it in µs, where it can be one.
+    fn first_token(&self, upstream: &ngx_http_upstream_t, picked_at: u64) -> Option<u64> {
+        if comes_whole(upstream) || is_error(upstream) {
+            return None;
+        }
+        let ttft = clock::now_us().saturating_sub(picked_at);
+        self.tell_ttft(Some(ttft));
+        Some(ttft)
+    }
+
+    /// Counts the time to the first token, unless the answer was held back on the way: then nobody knows that time.
+    fn settle(&self, current: Current) {
+        let Some(ttft) = current.ttft else { return };
+        let delivery = current.id.and_then(|id| worker::delivery(id, current.picked_at));
+        if delivery == Some(Delivery::Held) {
+            self.tell_ttft(None);
+        } else {
+            worker::first_byte(current.slot, ttft);
         }
     }
 
-    /// The first byte of the body comes.
-    fn first_byte(&self, current: Current) {
-        self.current.set(Some(Current { waits_for_body: false, ..current }));
-        // SAFETY: the request is alive: its body is being sent.
-        if unsafe { (*self.request).upstream.as_ref() }
-            .is_none_or(|upstream| comes_whole(upstream) || is_error(upstream))
-        {
-            return;
-        }
-        let ttft = clock::now_us().saturating_sub(current.picked_at);
-        worker::first_byte(current.slot, ttft);
+    fn tell_ttft(&self, ttft: Option<u64>) {
         if let Some(last) = self.told.last() {
-            last.set(last.get().map(|said| Said { ttft: Some(ttft), ..said }));
+            last.set(last.get().map(|said| Said { ttft, ..said }));
         }
     }
+
+    /// Whether the client has not taken all that came.
+    pub fn blocked(&self, is_blocked: bool) {
+        let Some(current) = self.current.get().filter(|current| current.blocked != is_blocked) else {
+            return;
+        };
+        self.current.set(Some(Current { blocked: is_blocked, ..current }));
+        current.id.inspect(|id| worker::blocked(*id, is_blocked));
+    }
+}
+
+/// Whether the body of an answer can be generated text as it stands: of a success, and not compressed.
+///
+/// # Safety
+/// `upstream` is the upstream of a request that nginx is handling.
+unsafe fn is_plain(upstream: &ngx_http_upstream_t) -> bool {
+    let headers = &upstream.headers_in;
+    // SAFETY: a header field lives as long as its request, and its value is so long.
+    let encoding = unsafe { headers.content_encoding.as_ref().map(|field| peers::bytes(&field.value)) };
+    headers.status_n == NGX_HTTP_OK as ngx_uint_t
+        && encoding.is_none_or(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// How an answer of that status ended that came whole. An engine that is too busy says so by 429, or by 408 when it gave up.

@@ -18,7 +18,7 @@ use tblb_core::balancer::Taken;
 use tblb_core::board::{Board, Row};
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::scores::Verdict;
-use tblb_core::tries::{Ending, Id, Ledger, Part, Tries};
+use tblb_core::tries::{Delivery, Ending, Id, Ledger, Tries};
 
 /// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
 const TICK_MS: ngx_msec_t = 250;
@@ -268,11 +268,14 @@ fn each_group_of<T>(upstream: &UpstreamConf, mut f: impl FnMut(&mut Group, bool)
     })?
 }
 
-/// The tokens that a request to an upstream counts for whose body has so many bytes; learns from it what is usual.
-pub fn prompt(upstream: &UpstreamConf, bytes: u64) -> u32 {
+/// The tokens that a request to an upstream counts for of whose body so many bytes are there. What is usual is learnt from a
+/// body that `is_whole`.
+pub fn prompt(upstream: &UpstreamConf, bytes: u64, is_whole: bool) -> u32 {
     let prompts = with(|worker| worker.board?.prompts(upstream.number)).flatten();
     prompts.map_or(1, |prompts| {
-        prompts.learn(bytes);
+        if is_whole {
+            prompts.learn(bytes);
+        }
         prompts.tokens(bytes)
     })
 }
@@ -282,16 +285,31 @@ pub fn begin_try(taken: &Taken, prompt: u32, now: u64) -> Option<Id> {
     with(|worker| worker.tries.begin(worker.ledger()?, taken, prompt, now)).flatten()
 }
 
-/// A part of the answer to a try comes: its bytes, or how many they are.
-pub fn read(id: Id, part: Result<&[u8], u64>) {
+/// Bytes of the answer to a try come. Whether the answer began with them: with its first generated text where its form is
+/// known.
+pub fn read(id: Id, bytes: &[u8]) -> bool {
+    let now = clock::now_us();
+    with(|worker| Some(worker.tries.read(worker.ledger()?, id, bytes, now))).flatten() == Some(true)
+}
+
+/// The rest of the answer to a try cannot be read, so that the answer teaches nothing.
+pub fn give_up(id: Id) {
+    with(|worker| worker.tries.give_up(id));
+}
+
+/// Whether the client has not taken all that came of the answer to a try.
+pub fn blocked(id: Id, is_blocked: bool) {
     let now = clock::now_us();
     with(|worker| {
-        let Some(at) = worker.ledger() else { return };
-        match part {
-            Ok(bytes) => worker.tries.read(at, id, bytes, now),
-            Err(bytes) => worker.tries.count(at, id, Part { bytes, ..Part::default() }, now),
+        if let Some(at) = worker.ledger() {
+            worker.tries.blocked(at, id, is_blocked, now);
         }
     });
+}
+
+/// How the text of the answer to a try came up to now, None if it is no generated text.
+pub fn delivery(id: Id, picked_at: u64) -> Option<Delivery> {
+    with(|worker| worker.tries.answer(id)?.delivery(picked_at)).flatten()
 }
 
 /// A try ends.

@@ -74,6 +74,20 @@ impl Connection {
         })
     }
 
+    /// Connects for HTTP/2, as a client whose streams take so many bytes and no more until the body is read.
+    ///
+    /// # Errors
+    /// There is no connection.
+    pub fn open_http2_with_window(to: SocketAddr, window: u32) -> Result<Self, Failure> {
+        Self::connect(to, async |io| {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            let handshake = builder.initial_stream_window_size(window).handshake(io);
+            let (sender, connection) = handshake.await.map_err(failure)?;
+            tokio::spawn(async move { drop(connection.await) });
+            Ok(Sender::Http2(sender))
+        })
+    }
+
     fn connect(
         to: SocketAddr,
         handshake: impl AsyncFnOnce(TokioIo<TcpStream>) -> Result<Sender, Failure>,

@@ -21,7 +21,7 @@ pub struct Case {
     /// Its name.
     pub name: &'static str,
     /// How the engine answers; `None` where nothing listens at its address.
-    mood: Option<Mood>,
+    pub mood: Option<Mood>,
     /// Whether a request that fails so takes a second or more.
     pub holds: bool,
     /// Whether the status means that the client is to blame.

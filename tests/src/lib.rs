@@ -10,6 +10,7 @@
 //! | `client` | the client that asks nginx |
 //! | `http2` | the client whose threads share a connection |
 //! | `node` | an engine under the test's control: what it reports, how it answers, in whichever protocol it is asked |
+//! | `scripted` | an engine that answers what a test wrote down |
 //! | `dns` | a name server under the test's control |
 //! | `status` | the status as JSON |
 //! | `engines` | the mock engine of `tblb-sim`, fast |
@@ -34,6 +35,7 @@ pub mod meanwhile;
 pub mod nginx;
 pub mod node;
 pub mod process;
+pub mod scripted;
 pub mod status;
 pub mod ways;
 

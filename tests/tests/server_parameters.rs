@@ -130,7 +130,8 @@ fn fail_timeout() {
     }
 }
 
-/// Promise 1, max_fails=0: failures are never held against a server.
+/// Promise 1, max_fails=0: nginx never takes the server out. What the algorithms count themselves is another matter: under
+/// them a server that fails is tried now and then.
 #[test]
 fn max_fails_of_0() {
     let nodes = Node::several(2);
@@ -138,9 +139,10 @@ fn max_fails_of_0() {
     for method in METHODS {
         let nginx = start(method, &[with(&nodes[0], "max_fails=0"), nodes[1].name()]);
         let before = nodes[0].seen().requests;
-        wait_for("ten tries", || {
+        let tries = if method.contains("least_conn") { 10 } else { 2 };
+        wait_for("tries", || {
             assert_eq!(nginx.get("/").status, 200, "{method}");
-            (nodes[0].seen().requests >= before + 10).then_some(())
+            (nodes[0].seen().requests >= before + tries).then_some(())
         });
         assert_eq!(nginx.status().peer("llm", &nodes[0].name()).0["down"], false, "{method}");
     }

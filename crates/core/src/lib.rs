@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod algorithm;
+pub mod answer;
 pub mod balancer;
 pub mod board;
 pub mod config;

@@ -1,8 +1,10 @@
-//! What is measured, by time and by instructions: a pick, a rescoring and the reading of a metrics page.
+//! What is measured, by time and by instructions: a pick, a rescoring, and the reading of a metrics page, of a request's body
+//! and of an event of an answer.
 
 use std::hint::black_box;
 use std::sync::atomic::AtomicU64;
 use tblb_core::algorithm::{self, Rule};
+use tblb_core::answer::Answer;
 use tblb_core::balancer::{Group, Terms};
 use tblb_core::board::{Board, InFlight, Outcome, Shape};
 use tblb_core::config::Block;
@@ -36,6 +38,33 @@ const PAGES: [(&str, &[u8]); 2] = [
 const BODIES: [(&str, usize); 5] =
     [("small", 200), ("first", 200_000), ("last", 200_000), ("escaped", 200_000), ("numbers", 200_000)];
 
+/// Events of answers.
+const EVENTS: [(&str, &str); 3] = [
+    (
+        "chat",
+        concat!(
+            r#"data: {"id":"chatcmpl-0123456789abcdef0123456789abcdef","object":"chat.completion.chunk","created":1700000000,"#,
+            r#""model":"m","choices":[{"index":0,"delta":{"content":" answer"},"logprobs":null,"finish_reason":null}]}"#,
+            "\n\n"
+        ),
+    ),
+    (
+        "anthropic",
+        concat!(
+            "event: content_block_delta\n",
+            r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" answer"}}"#,
+            "\n\n"
+        ),
+    ),
+    (
+        "ollama",
+        concat!(
+            r#"{"model":"m","created_at":"2026-01-01T00:00:00.000000000Z","response":" answer","done":false}"#,
+            "\n"
+        ),
+    ),
+];
+
 /// As much of a page as the poller reads at once.
 const CHUNK: usize = 16 * 1024;
 
@@ -47,11 +76,11 @@ pub type Step = Box<dyn FnMut()>;
 
 /// One thing that is measured.
 pub struct Case {
-    /// `pick`, `rescore`, `page` or `body`.
+    /// `pick`, `rescore`, `page`, `body` or `event`.
     pub group: &'static str,
     /// What is picked or scored by, or whose page it is.
     pub name: &'static str,
-    /// Nodes, or bytes of the page.
+    /// Nodes, or bytes of the page, body or event.
     pub size: usize,
     /// Makes ready for it.
     pub step: fn(&Case) -> Step,
@@ -66,7 +95,9 @@ pub fn all() -> Vec<Case> {
     let cases = by_size.flat_map(|(group, name, step)| SIZES.map(|size| Case { group, name, size, step }));
     let pages = PAGES.map(|(name, page)| Case { group: "page", name, size: page.len(), step: read_page });
     let bodies = BODIES.map(|(name, size)| Case { group: "body", name, size, step: scan_body });
-    cases.chain(pages).chain(bodies).collect()
+    let events =
+        EVENTS.map(|(name, event)| Case { group: "event", name, size: event.len(), step: read_event });
+    cases.chain(pages).chain(bodies).chain(events).collect()
 }
 
 /// What a request pays: what is known of each peer is brought up to date, the peers are offered, and one is picked.
@@ -181,4 +212,16 @@ impl Pool {
     fn refresh(&mut self) {
         self.group.refresh(&self.block, &self.board, 0, black_box(NOW_MS));
     }
+}
+
+/// What a worker pays for an event of an answer.
+fn read_event(case: &Case) -> Step {
+    let event = EVENTS.iter().find(|(name, _)| *name == case.name).map_or("", |(_, event)| event);
+    let mut answer = Answer::default();
+    let mut now = 0;
+    Box::new(move || {
+        now += 20_000;
+        answer.read(black_box(event.as_bytes()), now);
+        black_box(&answer);
+    })
 }

@@ -1,8 +1,12 @@
 //! Models: which of them a request asks for, and which an engine says that it serves.
 
+mod body;
+mod multipart;
 mod scan;
 mod text;
 
+pub use body::Body;
+pub use multipart::Form;
 pub use scan::{BODY_LIMIT, Scanner};
 
 use crate::board;

@@ -344,14 +344,14 @@ fn silence_costs_in_proportion_and_any_sign_of_life_ends_it() {
     row.enter(slot, InFlight::one(100));
     assert_eq!(seen("", 60_000), 1.0, "no answer was coming");
     row.enter(slot, InFlight { streams: 1, ..InFlight::default() });
-    assert_eq!([3000, 4000, 5000].map(|now| seen("", now)), [1.0, 1.5, 2.0]);
+    assert_eq!([3000, 4000, 5000].map(|now| seen("", now)), [1.0, 2.5, 3.0]);
     assert_eq!(seen("", 60_000), 4.0, "no more than that");
     assert_eq!([seen("silence=off", 60_000), seen("silence=100s", 60_000)], [1.0, 1.0]);
     // Numbers that change are a sign of life, as far as they are fresh.
     pool.report(0, 58_000, Some(1.0), None);
     assert_eq!(seen("", 58_500), 1.0);
     pool.report(0, 61_000, Some(1.0), None);
-    assert_eq!(seen("", 61_500), 1.75, "they have not changed since");
+    assert_eq!(seen("", 61_500), 2.75, "they have not changed since");
     learned.hear(62_000, false);
     assert_eq!(seen("", 63_000), 1.0);
     // Streams that usually pause for a second may do so for twenty.

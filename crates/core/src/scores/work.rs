@@ -114,13 +114,13 @@ fn speed(learned: &Learned) -> Speed {
     Speed { tpot: time(learned.tpot()), slope: time(learned.slope()), prefill: time(learned.prefill()) }
 }
 
-/// How many requests more each stream of a peer counts for since the peer has been silent: 1 for each further time as long as
-/// the bound. Any sign of life ends the silence: a byte of any answer, or metrics that are fresh and have changed. The bound
+/// How many requests more each stream of a peer counts for since the peer has been silent: 1 for each time as long as the bound,
+/// up to [`MOST_FOR_SILENCE`]. Any sign of life ends the silence: a byte of any answer, or metrics that are fresh and have changed. The bound
 /// in ms holds for peers whose gaps are short; others may be silent for [`GAPS`] gaps.
 fn overdue(slot: &Slot, fresh: bool, bound: f64, now: u64) -> f64 {
     let learned = slot.learned();
     let changed_at = if fresh { slot.changed_at() } else { 0 };
     let silence = now.saturating_sub(learned.heard_at().max(changed_at)) as f64;
     let bound = bound.max(GAPS * learned.gap().get().unwrap_or(0.0));
-    (silence / bound - 1.0).clamp(0.0, MOST_FOR_SILENCE)
+    if silence > bound { (silence / bound).min(MOST_FOR_SILENCE) } else { 0.0 }
 }

@@ -1,18 +1,17 @@
 //! The tries of one worker: requests that it has sent to a peer and that have not ended. They keep the worker's
 //! [row](crate::board::Row) right and teach the board what answers tell of a peer.
 
-mod answer;
+mod teaching;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-pub use answer::{Answer, Part};
+pub use crate::answer::{Answer, Delivery, Part};
 
 use crate::algorithm::requests;
 use crate::balancer::Taken;
 use crate::board::{Board, InFlight, Row, Slot};
 use crate::failpoint::{Point, hit};
-use answer::FASTEST;
 
 /// How often the tries are looked through for prompts that must be computed by now, in µs.
 const SWEEP_US: u64 = 50_000;
@@ -32,9 +31,6 @@ const PREFILL_OF_TPOT: f64 = 0.01;
 /// Tokens that a step is taken to compute beside those of prompts: what stands before the first token of any request.
 const BESIDE: f64 = 300.0;
 
-/// Tokens from which on an answer teaches a time per token: a few steps scatter too much.
-const ENOUGH_TOKENS: f64 = 8.0;
-
 /// How a try ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -42,7 +38,8 @@ pub enum Ending {
     Completed,
     /// The engine refused the request for a mistake of its client: 400, 401, 404, …
     Refused,
-    /// No connection, an error of the engine, no room there (429), or an answer that broke off.
+    /// No connection, an error of the engine (also in the body of a success), no room there (429), or an answer that broke
+    /// off.
     Failed,
     /// The client gave up.
     Aborted,
@@ -93,6 +90,9 @@ struct Try {
     picked_at: u64,
     /// When its prompt must be computed, in µs.
     computed_at: u64,
+    /// Since when the client has not taken what came (µs), 0 while the client takes it; and for how long it did not before.
+    blocked_since: u64,
+    blocked: u64,
     answer: Answer,
 }
 
@@ -148,6 +148,8 @@ impl Tries {
             requests: requests(before.active as f64, others),
             picked_at: now,
             computed_at,
+            blocked_since: 0,
+            blocked: 0,
             answer: Answer::default(),
         };
         Some(Id { index, generation: one.generation })
@@ -175,6 +177,8 @@ impl Tries {
             requests: 1.0,
             picked_at: 0,
             computed_at: 0,
+            blocked_since: 0,
+            blocked: 0,
             answer: Answer::default(),
         });
         Some(index)
@@ -184,19 +188,34 @@ impl Tries {
         self.tries.get_mut(id.index as usize).filter(|one| one.live && one.generation == id.generation)
     }
 
-    /// Bytes of the answer come at `now` (µs).
-    pub fn read(&mut self, at: Ledger, id: Id, bytes: &[u8], now: u64) {
+    /// Bytes of the answer come at `now` (µs). Whether the answer began with them: with its first generated text, or with its
+    /// first byte where its form is not known.
+    pub fn read(&mut self, at: Ledger, id: Id, bytes: &[u8], now: u64) -> bool {
+        self.get(id).is_some_and(|one| one.hear(at, now, |answer| answer.read(bytes, now)))
+    }
+
+    /// Generated events of the answer come at `now` (µs), in place of their bytes. Whether the answer began with them.
+    pub fn count(&mut self, at: Ledger, id: Id, part: Part, now: u64) -> bool {
+        self.get(id).is_some_and(|one| one.hear(at, now, |answer| answer.count(part, now)))
+    }
+
+    /// The rest of the answer cannot be read: it is compressed, an error, or not seen whole. Such an answer teaches nothing.
+    pub fn give_up(&mut self, id: Id) {
         if let Some(one) = self.get(id) {
-            one.answer.read(bytes, now);
-            one.heard(at, now);
+            one.answer.give_up();
         }
     }
 
-    /// A part of the answer comes at `now` (µs), of which only so much is known.
-    pub fn count(&mut self, at: Ledger, id: Id, part: Part, now: u64) {
+    /// What was read of the answer up to now.
+    pub fn answer(&mut self, id: Id) -> Option<&Answer> {
+        self.get(id).map(|one| &one.answer)
+    }
+
+    /// Whether the client has not taken at `now` (µs) all that came, so that nginx does not read on. A stream that is not read
+    /// is none of the row's: its silence is the client's.
+    pub fn blocked(&mut self, at: Ledger, id: Id, is_blocked: bool, now: u64) {
         if let Some(one) = self.get(id) {
-            one.answer.count(part, now);
-            one.heard(at, now);
+            one.block(at, is_blocked, now);
         }
     }
 
@@ -204,9 +223,12 @@ impl Tries {
     pub fn end(&mut self, at: Ledger, id: Id, ending: Ending, now: u64) {
         let Some(one) = self.get(id) else { return };
         one.live = false;
+        // A success by its status may report an error in its body.
+        let has_failed = ending == Ending::Completed && one.answer.error();
+        let ending = if has_failed { Ending::Failed } else { ending };
         at.row.leave(
             one.slot as usize,
-            InFlight { streams: u64::from(one.speaks), ..InFlight::one(one.prefill) },
+            InFlight { streams: u64::from(one.is_read()), ..InFlight::one(one.prefill) },
         );
         hit(Point::TryLeft);
         if let Some(slot) = at.slot(one) {
@@ -256,52 +278,6 @@ impl Try {
         at.row.leave(self.slot as usize, prefill);
         self.prefill = 0;
         self.computed_at = u64::MAX;
-    }
-
-    /// Something came, at `now` (µs); a header is nothing yet.
-    fn heard(&mut self, at: Ledger, now: u64) {
-        if self.answer.first_at().is_none() {
-            return;
-        }
-        let coming = at.row.in_flight(self.slot as usize).streams > 0;
-        if !self.speaks {
-            self.speaks = true;
-            self.computed(at);
-            hit(Point::PromptComputed);
-            at.row.enter(self.slot as usize, InFlight { streams: 1, ..InFlight::default() });
-        }
-        if let Some(slot) = at.slot(self) {
-            slot.learned().hear(now / 1000, coming);
-            self.note_progress(at, &slot, now);
-        }
-    }
-
-    /// Teaches what its answer tells of the peer.
-    fn teach(&self, slot: &Slot) {
-        let (answer, learned) = (&self.answer, slot.learned());
-        let Some(first_at) = answer.first_at() else { return };
-        let tokens = answer.tokens();
-        learned.wait().learn(first_at.saturating_sub(self.picked_at) as f64);
-        learned.pieces().learn(if answer.is_stream() { 2.0 } else { 1.0 });
-        if answer.is_stream() {
-            learned.prefill().learn(first_at.saturating_sub(self.picked_at) as f64 / self.tokens);
-            if tokens >= ENOUGH_TOKENS {
-                self.teach_tpot(slot, answer.duration() as f64 / tokens);
-            }
-        } else if tokens >= ENOUGH_TOKENS {
-            let whole = answer.last_at().saturating_sub(self.picked_at) as f64;
-            let decoding = whole - learned.prefill().get().map_or(0.0, |us| us * self.tokens);
-            self.teach_tpot(slot, decoding.max(whole / 2.0) / tokens);
-        }
-    }
-
-    /// Teaches a time per token, in µs, if there can be such a one.
-    fn teach_tpot(&self, slot: &Slot, us: f64) {
-        if us > FASTEST {
-            let learned = slot.learned();
-            learned.tpot().learn(us);
-            learned.slope().learn(us / self.requests);
-        }
     }
 }
 

@@ -40,20 +40,25 @@ fn to(slot: u32, others: f64) -> Taken {
     Taken { place: 0, slot: Some(slot), others, score: None, reason: Reason::Score, trial: false }
 }
 
-/// Events of four bytes of text, of 200 for their form and of two line ends; one had one byte of text.
+/// Events of a token each.
 fn tokens(n: u32) -> Part {
-    Part { bytes: u64::from(n) * 206, lines: n, shortest: 201 }
+    Part { events: n, tokens: f64::from(n) }
+}
+
+/// An answer in one piece.
+fn whole(tokens: f64) -> Part {
+    Part { events: 1, tokens }
 }
 
 #[test]
-fn the_prompt_weighs_until_the_first_byte_and_the_request_until_its_end() {
+fn the_prompt_weighs_until_the_first_text_and_the_request_until_its_end() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
     let first = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
     let second = tries.begin(at, &to(0, 0.0), 50, 1_000_001).unwrap();
     assert_eq!(zone.in_flight(), (2, 150));
     tries.count(at, first, Part::default(), 1_010_000);
-    assert_eq!(zone.in_flight(), (2, 150), "a header is no byte");
+    assert_eq!(zone.in_flight(), (2, 150), "a header is no text");
     tries.count(at, first, tokens(1), 1_020_000);
     tries.count(at, first, tokens(1), 1_040_000);
     assert_eq!(zone.in_flight(), (2, 50));
@@ -73,7 +78,7 @@ fn a_stream_teaches_both_times() {
     let at = zone.ledger();
     let _other = tries.begin(at, &to(0, 0.0), 0, 900_000).unwrap();
     let id = tries.begin(at, &to(0, 10.0), 200, 1_000_000).unwrap();
-    tries.count(at, id, tokens(1), 1_050_000);
+    assert!(tries.count(at, id, tokens(1), 1_050_000), "the first token");
     for n in 1..=100 {
         tries.count(at, id, tokens(1), 1_050_000 + n * 20_000);
     }
@@ -96,7 +101,7 @@ fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per
     assert_eq!(zone.in_flight(), (1, 200));
     tries.sweep(at, 1_201_000);
     assert_eq!(zone.in_flight(), (1, 0), "four times the 50 ms that 500 tokens take");
-    tries.count(at, id, Part { bytes: 1100, lines: 1, shortest: 1100 }, 5_050_000);
+    tries.count(at, id, whole(200.0), 5_050_000);
     tries.end(at, id, Ending::Completed, NOW);
     assert!((zone.slot().learned().tpot().get().unwrap() - 20_000.0).abs() < 1e-6, "200 tokens in 4 s");
     assert!((zone.slot().learned().slope().get().unwrap() - 400.0).abs() < 1e-6, "and of an idle peer");
@@ -106,7 +111,7 @@ fn an_answer_in_one_piece_lets_go_of_its_prompt_in_time_and_teaches_the_time_per
 fn what_was_not_generated_teaches_nothing() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
-    let page = Part { bytes: 2300, lines: 1, shortest: 2300 };
+    let page = whole(500.0);
     for (prompt, took) in [(0, 4_000), (0, 4_000_000), (100, 20_000)] {
         let id = tries.begin(at, &to(0, 0.0), prompt, 1_000_000).unwrap();
         tries.count(at, id, page, 1_000_000 + took);
@@ -125,7 +130,9 @@ fn what_a_long_idle_peer_taught_counts_as_one_answer() {
     (0..100).for_each(|_| learned.tpot().learn(800_000.0));
     let mut answer = |picked_at: u64| {
         let id = tries.begin(at, &to(0, 0.0), 200, picked_at).unwrap();
-        (0..=100).for_each(|n| tries.count(at, id, tokens(1), picked_at + (n + 1) * 20_000));
+        (0..=100).for_each(|n| {
+            tries.count(at, id, tokens(1), picked_at + (n + 1) * 20_000);
+        });
         tries.end(at, id, Ending::Completed, NOW);
         (learned.tpot().get().unwrap() / 1000.0).round()
     };
@@ -149,7 +156,7 @@ fn what_has_no_room_is_not_counted() {
 }
 
 #[test]
-fn where_answers_are_streams_a_prompt_weighs_until_its_first_byte() {
+fn where_answers_are_streams_a_prompt_weighs_until_its_first_text() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
     zone.slot().learned().prefill().learn(100.0);
@@ -161,6 +168,117 @@ fn where_answers_are_streams_a_prompt_weighs_until_its_first_byte() {
     assert_eq!((zone.in_flight(), at.board.in_flight(0).streams), ((1, 0), 1));
     tries.end(at, id, Ending::Aborted, NOW);
     assert_eq!(at.board.in_flight(0), InFlight::default());
+}
+
+fn event(text: &str) -> String {
+    format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+}
+
+/// Sends a request to the peer at 1 s, of whose answer so many events come 20 ms apart from 1.1 s on; `with` is called before
+/// each.
+fn answer(zone: &Zone, events: u64, mut with: impl FnMut(&mut Tries, Id, u64, u64)) {
+    let (at, mut tries) = (zone.ledger(), Tries::with_capacity(4));
+    let id = tries.begin(at, &to(0, 0.0), 200, 1_000_000).unwrap();
+    for n in 0..events {
+        let now = 1_100_000 + n * 20_000;
+        with(&mut tries, id, n, now);
+        tries.read(at, id, event(" a").as_bytes(), now);
+    }
+    tries.end(at, id, Ending::Completed, NOW);
+}
+
+#[test]
+fn comments_and_events_without_text_are_no_beginning() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
+    for quiet in [": keep-alive\n\n", &event("")] {
+        assert!(!tries.read(at, id, quiet.as_bytes(), 1_010_000));
+    }
+    assert_eq!((zone.in_flight(), zone.slot().learned().heard_at()), ((1, 100), 0));
+    assert!(tries.read(at, id, event(" a").as_bytes(), 1_020_000));
+    assert!(!tries.read(at, id, event(" a").as_bytes(), 1_040_000));
+    assert!(!tries.read(at, id, b": keep-alive\n\n", 1_090_000));
+    assert_eq!((zone.in_flight(), zone.slot().learned().heard_at()), ((1, 0), 1_040));
+    assert_eq!(zone.slot().learned().gap().get(), Some(20.0));
+}
+
+#[test]
+fn errors_and_what_cannot_be_read_teach_nothing() {
+    let zone = Zone::new();
+    answer(&zone, 40, |tries, id, n, _| {
+        if n == 0 {
+            tries.give_up(id)
+        }
+    });
+    answer(&zone, 40, |tries, id, n, now| {
+        if n == 20 {
+            tries.read(zone.ledger(), id, b"data: {\"error\":{\"message\":\"x\"}}\n\n", now);
+        }
+    });
+    let learned = zone.slot().learned();
+    let known =
+        || [learned.tpot().get(), learned.slope().get(), learned.prefill().get(), learned.pieces().get()];
+    assert_eq!(known(), [None; 4]);
+    answer(&zone, 40, |_, _, _, _| ());
+    assert_eq!(known().map(|value| value.is_some()), [true; 4]);
+    assert!((learned.tpot().get().unwrap() / 20_000.0 - 1.0).abs() < 0.01);
+}
+
+#[test]
+fn what_was_held_back_teaches_nothing() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    for gap in [0, 100] {
+        let id = tries.begin(at, &to(0, 0.0), 200, 1_000_000).unwrap();
+        (0..40).for_each(|n| {
+            tries.read(at, id, event(" a").as_bytes(), 1_900_000 + n * gap);
+        });
+        tries.end(at, id, Ending::Completed, NOW);
+    }
+    let learned = zone.slot().learned();
+    assert_eq!([learned.tpot().get(), learned.prefill().get(), learned.pieces().get()], [None; 3]);
+}
+
+#[test]
+fn while_the_client_takes_nothing_no_time_passes_for_the_engine() {
+    let zone = Zone::new();
+    let streams = || zone.ledger().board.in_flight(0).streams;
+    answer(&zone, 40, |tries, id, n, now| {
+        let at = zone.ledger();
+        if n == 10 {
+            assert_eq!(streams(), 1);
+            tries.blocked(at, id, true, now - 10_000);
+            tries.blocked(at, id, true, now - 9_000);
+            assert_eq!(streams(), 0);
+        }
+        if n == 11 {
+            tries.blocked(at, id, false, now - 1_000);
+            assert_eq!((streams(), zone.slot().learned().heard_at()), (1, (now - 1_000) / 1000));
+        }
+    });
+    assert_eq!(streams(), 0);
+    // 29 ms of 780: what the client took no time for is the engine's.
+    let tpot = zone.slot().learned().tpot();
+    assert!((tpot.get().unwrap() / (751_000.0 / 39.0) - 1.0).abs() < 0.001, "{:?}", tpot.get());
+    // 100 ms of 780 are too much.
+    answer(&zone, 40, |tries, id, n, now| {
+        if n == 10 || n == 15 {
+            tries.blocked(zone.ledger(), id, n == 10, now);
+        }
+    });
+    // One that ends while its client takes nothing leaves no stream behind.
+    answer(&zone, 10, |tries, id, n, now| {
+        if n == 5 {
+            tries.blocked(zone.ledger(), id, true, now)
+        }
+    });
+    assert_eq!((tpot.count(), streams()), (1, 0));
+    // Blocked from the start on, it is no stream that is waited for.
+    answer(&zone, 2, |tries, id, n, now| match n {
+        0 => tries.blocked(zone.ledger(), id, true, now),
+        _ => assert_eq!(streams(), 0),
+    });
 }
 
 #[test]
@@ -191,7 +309,9 @@ fn clients_that_give_up_count_where_they_had_reason_to() {
         (0..300).for_each(|_| learned.wait().learn(usual_ms as f64 * 1e3));
         (0..300).for_each(|_| learned.gap().learn(20.0));
         let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
-        text_at.iter().for_each(|ms| tries.count(at, id, tokens(1), (1000 + ms) * 1000));
+        text_at.iter().for_each(|ms| {
+            tries.count(at, id, tokens(1), (1000 + ms) * 1000);
+        });
         tries.end(at, id, Ending::Aborted, (1000 + gives_up) * 1000);
         zone.slot().health().succeed()
     };
@@ -203,6 +323,28 @@ fn clients_that_give_up_count_where_they_had_reason_to() {
 }
 
 #[test]
+fn an_error_in_the_body_of_a_success_is_a_failure() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
+    tries.read(at, id, b"{\"object\":\"error\",\"message\":\"x\"}", 1_010_000);
+    tries.end(at, id, Ending::Completed, 1_010_000);
+    let totals = zone.slot().totals();
+    assert_eq!((totals.failures, totals.completions, zone.slot().health().failures()), (1, 0, 1));
+}
+
+#[test]
+fn a_client_that_took_nothing_had_no_reason_to_give_up() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let at = zone.ledger();
+    let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
+    tries.count(at, id, tokens(1), 1_100_000);
+    tries.blocked(at, id, true, 1_100_000);
+    tries.end(at, id, Ending::Aborted, 60_000_000);
+    assert_eq!(zone.slot().health().failures(), 0);
+}
+
+#[test]
 fn a_stream_that_keeps_coming_shows_that_its_peer_is_well() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
@@ -210,9 +352,13 @@ fn a_stream_that_keeps_coming_shows_that_its_peer_is_well() {
     let before = tries.begin(at, &to(0, 0.0), 100, 500_000).unwrap();
     let after = tries.begin(at, &to(0, 0.0), 100, 3_000_000).unwrap();
     let failures = || zone.slot().health().failures();
-    [600, 1_700, 3_000].iter().for_each(|ms| tries.count(at, before, tokens(1), ms * 1000));
+    [600, 1_700, 3_000].iter().for_each(|ms| {
+        tries.count(at, before, tokens(1), ms * 1000);
+    });
     assert_eq!(failures(), 1, "it began before the failure");
-    [3_100, 3_500].iter().for_each(|ms| tries.count(at, after, tokens(1), ms * 1000));
+    [3_100, 3_500].iter().for_each(|ms| {
+        tries.count(at, after, tokens(1), ms * 1000);
+    });
     assert_eq!(failures(), 1, "an engine that hangs may have sent as much");
     tries.count(at, after, tokens(1), 4_200_000);
     assert_eq!(failures(), 0);

@@ -50,10 +50,15 @@ impl Try {
     }
 
     /// Whether a client that gave up at `now` had reason to: no first token long after it was to come, or a stream that
-    /// paused for long.
+    /// paused for long. A client that took nothing waited for nothing.
     fn kept_client_waiting(&self, slot: &Slot, now: u64) -> bool {
+        if self.blocked_since > 0 {
+            return false;
+        }
         let learned = slot.learned();
         match self.answer.first_at() {
+            // What the client did not take was not read either.
+            Some(_) if self.blocked_since > 0 => false,
             Some(_) => {
                 let usual = learned.gap().get().unwrap_or(0.0) * 1000.0 * GAPS;
                 let pause = now.saturating_sub(self.answer.last_at());

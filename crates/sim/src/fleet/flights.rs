@@ -1,7 +1,7 @@
 //! Requests on their way: from their clients by nginx to nodes, and their answers back.
 
 use super::record::Record;
-use super::stream::{self, Shape};
+use super::stream;
 use super::{Fleet, What};
 use crate::node::Nanos;
 use crate::policy::{Ending, Seen, Try};
@@ -65,14 +65,14 @@ impl Fleet<'_> {
     /// The first token of an answer is out.
     pub(super) fn first_token(&mut self, number: usize) {
         if self.plan.asked[number].streaming {
-            self.tell(number, 1, false);
+            self.tell(number, 1);
         }
     }
 
     /// The last token of an answer is out.
     pub(super) fn done(&mut self, number: usize) {
         let asked = &self.plan.asked[number];
-        self.tell(number, asked.length.output, true);
+        self.tell(number, asked.length.output);
         self.flights[number].ended = true;
         if let Some(current) = self.flights[number].current {
             self.members[current.peer].remember(asked);
@@ -82,20 +82,19 @@ impl Fleet<'_> {
     }
 
     /// Tells nginx of an answer of which so many tokens have come.
-    fn tell(&mut self, number: usize, tokens: u32, last: bool) {
+    fn tell(&mut self, number: usize, tokens: u32) {
         let asked = &self.plan.asked[number];
         let flight = &mut self.flights[number];
         let Some(current) = &mut flight.current else { return };
         let member = &self.members[current.peer];
         let part = if asked.streaming {
             let tokens_per_event = member.group().tokens_per_event(member.running());
-            let shape = Shape { envelope: self.plan.envelope, tokens: tokens_per_event };
             let news = tokens.min(asked.length.output).saturating_sub(flight.told);
-            stream::part(asked, shape, news, last)
+            stream::part(asked, tokens_per_event, news)
         } else {
             stream::whole(asked)
         };
-        if part.bytes > 0 {
+        if part.events > 0 {
             flight.told = flight.told.max(tokens);
             let first = current.first_byte.is_none();
             current.first_byte.get_or_insert(self.now);
@@ -114,7 +113,7 @@ impl Fleet<'_> {
             coming.extend(self.members[node].coming());
             for (id, tokens) in coming.drain(..) {
                 if self.plan.asked[id as usize].streaming {
-                    self.tell(id as usize, tokens, false);
+                    self.tell(id as usize, tokens);
                 }
             }
             self.coming = coming;

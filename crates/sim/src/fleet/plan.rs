@@ -40,8 +40,6 @@ pub struct Plan {
     pub warm: usize,
     /// When the load begins.
     pub begins: Nanos,
-    /// Bytes of JSON and of framing around the text of an event of a stream.
-    pub envelope: u64,
 }
 
 impl Plan {
@@ -52,7 +50,6 @@ impl Plan {
         let mut bytes = Bytes::new(&scenario.workload, seed);
         let mut times = Times::new(scenario, load, seed);
         let mut deal = fastrand::Rng::with_seed(derive(seed, Purpose::Deal, 0));
-        let envelope = bytes.envelope;
         let (mut asked, begins) = Self::warm(scenario, seed);
         let warm = asked.len();
         let load = lengths.take(requests).map(|length| {
@@ -66,7 +63,7 @@ impl Plan {
             bytes.of(asked)
         });
         asked.extend(load);
-        Self { asked, warm, begins, envelope }
+        Self { asked, warm, begins }
     }
 }
 
@@ -155,16 +152,14 @@ struct Bytes {
     requests: Requests,
     /// Bytes of JSON around a prompt: names of the model and of parameters, fixed in a run but for a few.
     json: u64,
-    /// Bytes of JSON and of framing around the text of an event.
-    envelope: u64,
 }
 
 impl Bytes {
     fn new(requests: &Requests, seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(derive(seed, Purpose::Bytes, 0));
-        let (json, envelope) = (rng.u64(150..=230), rng.u64(180..=250));
+        let json = rng.u64(150..=230);
         let normal = Normal::new(derive(seed, Purpose::Bytes, 1));
-        Self { rng, normal, requests: *requests, json, envelope }
+        Self { rng, normal, requests: *requests, json }
     }
 
     /// Draws from other streams, with the same JSON around all.

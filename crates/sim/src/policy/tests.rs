@@ -63,8 +63,8 @@ impl Bench {
         let seen = Seen { number: 0, body: 1000, worker: 0 };
         let one = Try { seen, peer, begun: self.now, first_byte: Some(at(first).now) };
         policy.first_byte(at(first), &one);
-        policy.part(at(first), &one, Part { bytes: 204, lines: 1, shortest: 199 });
-        policy.part(at(last), &one, Part { bytes: 99 * 204, lines: 99, shortest: 199 });
+        policy.part(at(first), &one, Part { events: 1, tokens: 1.0 });
+        policy.part(at(last), &one, Part { events: 99, tokens: 99.0 });
         policy.end(at(last), &one, Ending::Completed);
     }
 
