@@ -207,7 +207,7 @@ fn begin(data: &PeerData, conf: &UpstreamConf, taken: Taken) {
     guard::or((), || {
         hit(Point::PeerPicked);
         if let Some(kept) = data.kept {
-            kept.begin(taken, data.prompt, conf.block.balance.algorithm.name);
+            kept.begin(taken, data.prompt, conf.block.balance.algorithm);
         }
     });
 }

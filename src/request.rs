@@ -11,6 +11,7 @@ use ngx::ffi::{
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
+use tblb_core::algorithm::{Algorithm, Rule};
 use tblb_core::balancer::Taken;
 use tblb_core::model::Name;
 use tblb_core::tries::{Delivery, Ending, Id};
@@ -48,6 +49,8 @@ struct Current {
     waits_for_token: bool,
     /// That time in µs, until it is clear that nothing on the way held the answer back.
     ttft: Option<u64>,
+    /// The algorithm uses what answers teach.
+    teaches: bool,
     /// The client has not taken all that came.
     blocked: bool,
 }
@@ -167,7 +170,7 @@ impl Kept {
     }
 
     /// A peer was picked, and a try begins, with a prompt of so many tokens.
-    pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static str) {
+    pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static Algorithm) {
         let Taken { slot, score, reason, .. } = taken;
         self.end(0);
         let picked_at = clock::now_us();
@@ -184,9 +187,10 @@ impl Kept {
             waits_for_body: true,
             waits_for_token: main,
             ttft: None,
+            teaches: !matches!(algorithm.rule, Rule::LeastConn),
             blocked: false,
         }));
-        self.told.push(Said { state, algorithm, score, reason, ttft: None }, self.request);
+        self.told.push(Said { state, algorithm: algorithm.name, score, reason, ttft: None }, self.request);
     }
 
     /// The try that runs ends, if one does; `state` is what nginx says of it. May be called again.
@@ -241,9 +245,12 @@ impl Kept {
         self.told.cells().filter_map(Cell::get).find(|said| said.state == state)
     }
 
-    /// Whether a try runs of which the answer's body is of interest.
+    /// Whether a try runs of which the answer's body is of interest. Where the algorithm uses nothing that answers teach, the time
+    /// to the first token alone is.
     pub fn listens(&self) -> bool {
-        self.current.get().is_some_and(|current| current.id.is_some() || current.waits_for_token)
+        self.current.get().is_some_and(|current| {
+            current.waits_for_token || current.ttft.is_some() || current.teaches && current.id.is_some()
+        })
     }
 
     /// A part of the answer's body comes, of which the bytes are known or only their number.
@@ -258,7 +265,10 @@ impl Kept {
         // An error, a compressed answer, or a part that nginx has put into a file.
         // SAFETY: as above.
         let is_readable = !is_first || upstream.is_some_and(|upstream| unsafe { is_plain(upstream) });
-        if let Some(id) = current.id.filter(|_| !is_readable || part.is_err()) {
+        // An answer in one piece has its first token in its first part.
+        let is_shown =
+            !current.teaches && upstream.is_some_and(|upstream| upstream.headers_in.content_length_n >= 0);
+        if let Some(id) = current.id.filter(|_| !is_readable || is_shown || part.is_err()) {
             worker::give_up(id);
         }
         let begins = match current.id {
@@ -268,7 +278,7 @@ impl Kept {
         if begins && std::mem::take(&mut current.waits_for_token) {
             current.ttft = upstream.and_then(|upstream| self.first_token(upstream, current.picked_at));
         }
-        if current.id.is_none_or(|id| {
+        if current.id.filter(|_| !is_shown).is_none_or(|id| {
             current.ttft.is_some() && worker::delivery(id, current.picked_at) == Some(Delivery::Streamed)
         }) {
             self.settle(current);

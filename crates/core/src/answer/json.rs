@@ -285,11 +285,11 @@ impl Json {
 
     /// Keeps a part of a key, word or number; of a longer one, that it is too long.
     fn keep(&mut self, text: &[u8]) {
-        let free = self.kept.get_mut(self.length.min(KEPT)..).unwrap_or_default();
-        for (to, from) in free.iter_mut().zip(text) {
-            *to = *from;
+        let length = self.length.saturating_add(text.len());
+        if let Some(to) = self.kept.get_mut(self.length..length) {
+            to.copy_from_slice(text);
         }
-        self.length = self.length.saturating_add(text.len());
+        self.length = length;
     }
 
     /// What was kept; nothing if that is not all.
