@@ -17,7 +17,8 @@ const KEYS_LIMIT: u32 = 8;
 /// The longest key, word or number that is kept, in bytes: no key or word of interest is longer.
 const KEPT: usize = 48;
 
-/// How many bytes of a string are looked at one by one: most keys and words are short.
+/// How many bytes of a string are looked at eight by eight, before a search that takes longer to begin: most keys and words are
+/// short.
 const NEAR: usize = 16;
 
 /// The reader of one document after the other.
@@ -99,6 +100,11 @@ impl Json {
     /// Whether the reader is between documents.
     pub fn is_between(&self) -> bool {
         self.at == At::Start
+    }
+
+    /// Whether the reader is in a string whose text is of interest.
+    pub fn is_in_text(&self) -> bool {
+        self.at == At::String && matches!(self.want, Want::Text(_))
     }
 
     /// Reads a piece up to the end of a document.
@@ -332,6 +338,26 @@ impl Json {
 
 /// Where a string ends or has an escape.
 fn end_or_escape(text: &[u8]) -> Option<usize> {
-    let near = text.iter().take(NEAR).position(|byte| matches!(byte, b'"' | b'\\'));
-    near.or_else(|| memchr2(b'"', b'\\', text.get(NEAR..)?).map(|found| NEAR + found))
+    let (near, far) = text.split_at(text.len().min(NEAR));
+    let mut words = near.chunks_exact(8);
+    for (n, word) in words.by_ref().enumerate() {
+        let word = word.try_into().map_or(0, u64::from_le_bytes);
+        let marks = equal(word, b'"') | equal(word, b'\\');
+        if marks != 0 {
+            return Some(8 * n + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let rest = words.remainder();
+    let found = rest.iter().position(is_mark).map(|at| near.len() - rest.len() + at);
+    found.or_else(|| memchr2(b'"', b'\\', far).map(|at| near.len() + at))
+}
+
+/// Marks the bytes of a word that are this byte by their highest bit. Marks after the first may be wrong. Source: "Determine if a
+/// word has a byte equal to n" in S. E. Anderson, Bit Twiddling Hacks.
+fn equal(word: u64, byte: u8) -> u64 {
+    const LOW: u64 = u64::from_le_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    let zero_where_equal = word ^ LOW * u64::from(byte);
+    zero_where_equal.wrapping_sub(LOW) & !zero_where_equal & HIGH
 }

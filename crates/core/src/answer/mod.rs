@@ -8,6 +8,7 @@ mod doc;
 mod frame;
 mod json;
 mod keys;
+mod opening;
 mod paths;
 #[cfg(test)]
 mod tests;

@@ -61,7 +61,12 @@ impl Text {
                 0x80..=0xBF => self.class,
                 _ => Class::Mark,
             };
-            self.add(class, 1);
+            // Most bytes go on with a word.
+            if class == self.class {
+                self.run = self.run.saturating_add(1);
+            } else {
+                self.add(class, 1);
+            }
         }
     }
 
