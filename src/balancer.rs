@@ -66,16 +66,20 @@ unsafe extern "C" fn init_peer(
             return NGX_ERROR as ngx_int_t;
         }
         // What goes wrong in here costs the request its weight or its model, and not its answer.
-        (*data).prompt = guard::or(1, || match conf.as_ref() {
-            // What has not come yet does not count: a client can announce any length.
-            Some(conf) if prompted => {
-                worker::prompt(conf, request_body::length(&*r), request_body::is_whole(&*r))
-            }
-            _ => 0,
+        (*data).prompt = 1;
+        let asked = guard::or(None, || {
+            (*data).kept = request::keep(r);
+            (*data).prompt = match conf.as_ref() {
+                // What has not come yet does not count: a client can announce any length.
+                Some(conf) if prompted => {
+                    worker::prompt(conf, request_body::length(&*r), request_body::is_whole(&*r))
+                }
+                _ => 0,
+            };
+            let asked = conf.as_ref().and_then(|conf| asked(r, conf));
+            show_model(&*data, conf.as_deref(), asked.as_ref());
+            asked
         });
-        (*data).kept = guard::or(None, || request::keep(r));
-        let asked = guard::or(None, || conf.as_ref().and_then(|conf| asked(r, conf)));
-        guard::or((), || show_model(&*data, conf.as_deref(), asked.as_ref()));
         (*data).model = match asked {
             None | Some((_, Verdict::Unlisted)) => None,
             Some((name, Verdict::Served)) => Some(name.key()),

@@ -9,7 +9,7 @@
 //! | `choice` | what happens under the lock of a list: the pick |
 //! | `peers` | nginx's lists of peers: the one place that walks them |
 //! | `address` | addresses of peers |
-//! | `request` | what is kept of a request: its tries, and how each went |
+//! | `request` | what is kept of a request: its tries, what is read of their answers, and how each went |
 //! | `told` | what is to be said of its tries |
 //! | `model` | the model that a request asks for |
 //! | `request_body` | the bodies of requests |

@@ -1,12 +1,14 @@
 //! What is kept of a request while it is under way: the try that runs now, what is to be said of each try, and
 //! how each ended.
 
+mod answer;
+
 use crate::told::{Said, Told};
-use crate::{clock, context_index, guard, peers, worker};
+use crate::{clock, context_index, guard, worker};
 use ngx::ffi::{
-    NGX_DECLINED, NGX_ERROR, NGX_HTTP_BAD_REQUEST, NGX_HTTP_CLIENT_CLOSED_REQUEST,
-    NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OK, NGX_OK, NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t,
-    ngx_http_upstream_t, ngx_int_t, ngx_pnalloc, ngx_pool_cleanup_add, ngx_uint_t,
+    NGX_DECLINED, NGX_ERROR, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
+    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pnalloc,
+    ngx_pool_cleanup_add, ngx_uint_t,
 };
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -14,7 +16,7 @@ use std::ptr;
 use tblb_core::algorithm::{Algorithm, Rule};
 use tblb_core::balancer::Taken;
 use tblb_core::model::Name;
-use tblb_core::tries::{Delivery, Ending, Id};
+use tblb_core::tries::{Ending, Id};
 
 /// What is kept of a request; in its pool.
 pub struct Kept {
@@ -244,96 +246,6 @@ impl Kept {
     pub fn said(&self, state: usize) -> Option<Said> {
         self.told.cells().filter_map(Cell::get).find(|said| said.state == state)
     }
-
-    /// Whether a try runs of which the answer's body is of interest. Where the algorithm uses nothing that answers teach, the time
-    /// to the first token alone is.
-    pub fn listens(&self) -> bool {
-        self.current.get().is_some_and(|current| {
-            current.waits_for_token || current.ttft.is_some() || current.teaches && current.id.is_some()
-        })
-    }
-
-    /// A part of the answer's body comes, of which the bytes are known or only their number.
-    pub fn read(&self, part: Result<&[u8], u64>) {
-        let Some(mut current) = self.current.get() else { return };
-        if part.map_or_else(|bytes| bytes, |bytes| bytes.len() as u64) == 0 {
-            return;
-        }
-        // SAFETY: the request is alive: its body is being sent.
-        let upstream = unsafe { (*self.request).upstream.as_ref() };
-        let is_first = std::mem::take(&mut current.waits_for_body);
-        // An error, a compressed answer, or a part that nginx has put into a file.
-        // SAFETY: as above.
-        let is_readable = !is_first || upstream.is_some_and(|upstream| unsafe { is_plain(upstream) });
-        // An answer in one piece has its first token in its first part.
-        let is_shown =
-            !current.teaches && upstream.is_some_and(|upstream| upstream.headers_in.content_length_n >= 0);
-        if let Some(id) = current.id.filter(|_| !is_readable || is_shown || part.is_err()) {
-            worker::give_up(id);
-        }
-        let begins = match current.id {
-            Some(id) => worker::read(id, part.unwrap_or(b"\0")),
-            None => is_first,
-        };
-        if begins && std::mem::take(&mut current.waits_for_token) {
-            current.ttft = upstream.and_then(|upstream| self.first_token(upstream, current.picked_at));
-        }
-        if current.id.filter(|_| !is_shown).is_none_or(|id| {
-            current.ttft.is_some() && worker::delivery(id, current.picked_at) == Some(Delivery::Streamed)
-        }) {
-            self.settle(current);
-            current.ttft = None;
-        }
-        self.current.set(Some(current));
-    }
-
-    /// The first token of an answer comes: the time to it in µs, where it can be one.
-    fn first_token(&self, upstream: &ngx_http_upstream_t, picked_at: u64) -> Option<u64> {
-        if comes_whole(upstream) || is_error(upstream) {
-            return None;
-        }
-        let ttft = clock::now_us().saturating_sub(picked_at);
-        self.tell_ttft(Some(ttft));
-        Some(ttft)
-    }
-
-    /// Counts the time to the first token, unless the answer was held back on the way: then nobody knows that time.
-    fn settle(&self, current: Current) {
-        let Some(ttft) = current.ttft else { return };
-        let delivery = current.id.and_then(|id| worker::delivery(id, current.picked_at));
-        if delivery == Some(Delivery::Held) {
-            self.tell_ttft(None);
-        } else {
-            worker::first_byte(current.slot, ttft);
-        }
-    }
-
-    fn tell_ttft(&self, ttft: Option<u64>) {
-        if let Some(last) = self.told.last() {
-            last.set(last.get().map(|said| Said { ttft, ..said }));
-        }
-    }
-
-    /// Whether the client has not taken all that came.
-    pub fn blocked(&self, is_blocked: bool) {
-        let Some(current) = self.current.get().filter(|current| current.blocked != is_blocked) else {
-            return;
-        };
-        self.current.set(Some(Current { blocked: is_blocked, ..current }));
-        current.id.inspect(|id| worker::blocked(*id, is_blocked));
-    }
-}
-
-/// Whether the body of an answer can be generated text as it stands: of a success, and not compressed.
-///
-/// # Safety
-/// `upstream` is the upstream of a request that nginx is handling.
-unsafe fn is_plain(upstream: &ngx_http_upstream_t) -> bool {
-    let headers = &upstream.headers_in;
-    // SAFETY: a header field lives as long as its request, and its value is so long.
-    let encoding = unsafe { headers.content_encoding.as_ref().map(|field| peers::bytes(&field.value)) };
-    headers.status_n == NGX_HTTP_OK as ngx_uint_t
-        && encoding.is_none_or(|encoding| encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// How an answer of that status ended that came whole. An engine that is too busy says so by 429, or by 408 when it gave up.
@@ -343,16 +255,6 @@ fn ending_by(status: ngx_uint_t) -> Ending {
         400.. => Ending::Refused,
         _ => Ending::Completed,
     }
-}
-
-/// With `proxy_buffering on` and a Content-Length the first buffer comes at the end of the response.
-fn comes_whole(upstream: &ngx_http_upstream_t) -> bool {
-    upstream.buffering() != 0 && upstream.headers_in.content_length_n >= 0
-}
-
-/// The body of an error says nothing of the time to a token.
-fn is_error(upstream: &ngx_http_upstream_t) -> bool {
-    upstream.headers_in.status_n >= NGX_HTTP_BAD_REQUEST as ngx_uint_t
 }
 
 /// How many states of tries nginx has for a request.

@@ -1,4 +1,4 @@
-//! Any body is a reading or a fault, the same whichever pieces it comes in, for every engine and with names of the user's.
+//! Any body is a reading or a fault, the same whichever pieces it comes in and whether or not it is known to be whole, for every engine and with names of the user's.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -23,15 +23,16 @@ static LOOKUPS: LazyLock<Vec<Arc<Lookup>>> = LazyLock::new(|| {
 fn read(
     lookup: &Arc<Lookup>,
     remembered: Option<&'static Engine>,
+    framed: bool,
     pieces: &[&[u8]],
 ) -> Result<Reading, Fault> {
-    let mut scrape = Scrape::of(lookup.clone(), remembered);
+    let mut scrape = Scrape::of(lookup.clone(), remembered).with_per_cent(framed);
     for piece in pieces {
         if scrape.feed(piece)? == Progress::Enough {
             break;
         }
     }
-    scrape.finish()
+    if framed { scrape.finish_whole() } else { scrape.finish() }
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -41,16 +42,24 @@ fuzz_target!(|input: &[u8]| {
     let place = if place % 2 == 0 { ALL.len() } else { usize::from(place / 2) % LOOKUPS.len() };
     let remembered = Engine::from_index(remembered);
     let (body, pieces) = tblb_fuzz::pieces(input);
-    let whole = read(&LOOKUPS[place], remembered, &[body]);
-    assert_eq!(whole, read(&LOOKUPS[place], remembered, &pieces));
-    let Ok(reading) = whole else { return };
+    for framed in [false, true] {
+        let whole = read(&LOOKUPS[place], remembered, framed, &[body]);
+        assert_eq!(whole, read(&LOOKUPS[place], remembered, framed, &pieces));
+        if let Ok(reading) = whole {
+            makes_sense(&reading);
+        }
+    }
+});
+
+/// A reading is of an engine, knows something, and knows no number that is none.
+fn makes_sense(reading: &Reading) {
     assert!(reading.engine.index().is_some());
     assert!(reading.engine.by_model || !reading.load.is_unknown());
     for value in Signal::ALL.into_iter().filter_map(|signal| reading.load.get(signal)) {
         assert_eq!(known(value), Some(value));
     }
-    if let Some(models) = reading.models {
+    if let Some(models) = &reading.models {
         assert!(models.list.len() <= CAPACITY);
         assert!(models.list.iter().all(|model| model.utilization.is_none_or(|x| known(x) == Some(x))));
     }
-});
+}

@@ -7,7 +7,8 @@ use tblb_tests::config::{Config, upstream};
 use tblb_tests::nginx::Nginx;
 use tblb_tests::node::{Node, whole};
 
-const POLLED: &str = "zone llm 64k; tblb; tblb_metrics interval=50ms timeout=5s stale=30s;";
+const POLLED: &str =
+    "zone llm 64k; tblb; tblb_model $http_x_model; tblb_metrics interval=50ms timeout=5s stale=30s;";
 
 /// Two vLLMs, one with the model `m1`, one with `m2`.
 fn nodes() -> Vec<Node> {

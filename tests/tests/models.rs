@@ -276,6 +276,24 @@ fn labels_of_vllm_tell_who_serves_a_model() {
     }
 }
 
+/// The module: where all servers name models by their labels, and those of one model have none in common with the others, a request
+/// goes to the servers of its model without a directive. A model that none names goes to any.
+#[test]
+fn labels_of_different_models_decide_by_themselves() {
+    let nodes = Node::several(3);
+    nodes[0].answer_metrics(&vllm(&["a"]));
+    nodes[1].answer_metrics(&vllm(&["b", "c"]));
+    nodes[2].answer_metrics(&vllm(&["c"]));
+    for algorithm in ["least_work", "s2_enhanced"] {
+        let nginx = start(&config(&nodes, &format!("tblb {algorithm};")));
+        let got = |model: &str| counts(&nginx, &nodes, 40, &chat(model, 0));
+        let (a, b) = (got("a"), got("b"));
+        assert_eq!(a, [40, 0, 0], "{algorithm}");
+        assert!(b[0] == 0 && b[1] > 5 && b[2] > 5, "{algorithm}: {b:?}");
+        assert!(got("d").iter().all(|count| *count > 5), "{algorithm}");
+    }
+}
+
 /// Metrics refuse no request that no `tblb_model` asks to be refused, and one page that names a model does not draw all
 /// requests for it: other engines may serve it unnamed. Nor are engines that name no model yet left out.
 /// Promise 2.

@@ -137,7 +137,7 @@ fn a_worker_that_is_stopped_for_a_minute() {
     // Numbers that stood still under load are believed again when they change.
     nodes.iter().for_each(|node| node.report(2.0, 1.0, 0.25));
     nginx.wait_until_all("fresh");
-    assert_eq!((process::poller_threads(other), process::poller_threads(stopped)), (8, 0));
+    assert_eq!((process::poller_threads(other), process::poller_threads(stopped)), (4, 0));
     nginx.wait_for("nothing is in flight", |status| (status.sum("llm", "in_flight") == 0).then_some(()));
     let picks = nginx.status().peers("llm").map(|peer| peer.count("picks")).collect::<Vec<_>>();
     assert!(picks.iter().all(|of| of * 3 > picks.iter().sum()), "{picks:?}");

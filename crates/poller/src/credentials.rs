@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use tblb_core::config::{AuthScheme, Secret};
-use ureq_proto::http::HeaderValue;
+use ureq::http::HeaderValue;
 
 /// The credentials of a request. They go to the engine that is polled and nowhere else, and are not shown where they
 /// are printed.

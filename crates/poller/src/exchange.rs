@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use tblb_core::engine::{Progress, Reading, Scrape};
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
+use ureq::http::{HeaderMap, Request, StatusCode, header};
 use ureq_proto::client::state::RecvResponse;
 use ureq_proto::client::{Call, RecvResponseResult};
-use ureq_proto::http::{HeaderMap, Request, StatusCode, header};
 
 /// The largest header of an answer; engines send some hundred bytes.
 const HEADER_LIMIT: usize = 32 * 1024;

@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 use tblb_core::fault::Fault;
-use ureq_proto::http::{HeaderMap, StatusCode, header};
+use ureq::http::{HeaderMap, StatusCode, header};
 
 /// The longest part of a redirect's target that is kept to be logged.
 const LOCATION_LIMIT: usize = 200;

@@ -4,9 +4,9 @@ use crate::failure;
 use crate::stream::Stream;
 use std::io::{ErrorKind, Write};
 use tblb_core::fault::Fault;
+use ureq::http::Request;
 use ureq_proto::client::state::{Prepare, RecvResponse};
 use ureq_proto::client::{Call, SendRequestResult};
-use ureq_proto::http::Request;
 
 /// The largest request, with credentials of some kB.
 const LIMIT: usize = 8 * 1024;

@@ -5,8 +5,8 @@ use crate::tls::{Authorities, Configs, Trust};
 use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use tblb_core::engine;
-use ureq_proto::http::uri::{Authority, Parts, PathAndQuery};
-use ureq_proto::http::{HeaderValue, Request, Uri, header, uri};
+use ureq::http::uri::{Authority, Parts, PathAndQuery};
+use ureq::http::{HeaderValue, Request, Uri, header, uri};
 
 /// A place where an engine may report.
 #[derive(Debug)]

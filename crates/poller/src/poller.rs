@@ -16,8 +16,8 @@ use tblb_core::engine::Reading;
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::fault::Fault;
 
-/// How many threads a poller has at most, the scheduler among them. The others wait for sockets and read pages, which takes one
-/// of them 2 % of a core for 1,000 engines a second (docs/results/polling.md): the number only keeps pages that are slow to read
+/// How many threads a poller has at most, the scheduler among them. The others wait for sockets and read pages, which takes
+/// 4 to 7 % of a core for 1,000 engines a second (docs/results/polling.md): the number only keeps pages that are slow to read
 /// from holding up all others.
 pub const MAX_THREADS: usize = 4;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tblb_core::engine::Lookup;
-use ureq_proto::http::uri::PathAndQuery;
+use ureq::http::uri::PathAndQuery;
 
 /// An engine to poll.
 #[derive(Debug, Clone, PartialEq)]

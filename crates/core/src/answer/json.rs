@@ -17,8 +17,8 @@ const KEYS_LIMIT: u32 = 8;
 /// The longest key, word or number that is kept, in bytes: no key or word of interest is longer.
 const KEPT: usize = 48;
 
-/// How many bytes of a string are looked at eight by eight, before a search that takes longer to begin: most keys and words are
-/// short.
+/// How many bytes of a string are looked at eight by eight before memchr is called, which takes as long for its beginning: most
+/// keys and words are short.
 const NEAR: usize = 16;
 
 /// The reader of one document after the other.
@@ -225,6 +225,16 @@ impl Json {
     /// Reads a string to its end or that of the piece, and gives what follows.
     fn string<'a>(&mut self, piece: &'a [u8], doc: &mut Doc) -> &'a [u8] {
         let mut rest = piece;
+        // Most keys are whole in their piece and have no escape: nothing is kept of those.
+        if self.at == At::Key
+            && self.length == 0
+            && self.escape == Escape::None
+            && let Some((key, [b'"', after @ ..])) =
+                end_or_escape(piece).and_then(|end| piece.split_at_checked(end))
+        {
+            self.end_key(keys::id(key));
+            return after;
+        }
         loop {
             if self.escape != Escape::None {
                 let Some((&byte, after)) = rest.split_first() else { return rest };
@@ -291,11 +301,10 @@ impl Json {
 
     /// Keeps a part of a key, word or number; of a longer one, that it is too long.
     fn keep(&mut self, text: &[u8]) {
-        let length = self.length.saturating_add(text.len());
-        if let Some(to) = self.kept.get_mut(self.length..length) {
+        if let Some(to) = self.kept.get_mut(self.length..self.length.saturating_add(text.len())) {
             to.copy_from_slice(text);
         }
-        self.length = length;
+        self.length = self.length.saturating_add(text.len());
     }
 
     /// What was kept; nothing if that is not all.
@@ -303,12 +312,16 @@ impl Json {
         self.kept.get(..self.length).unwrap_or_default()
     }
 
+    fn end_key(&mut self, key: u8) {
+        if self.keyed <= KEYS_LIMIT {
+            self.path = self.path & !0xFF | u64::from(key);
+        }
+        self.at = At::Colon;
+    }
+
     fn end_string(&mut self, doc: &mut Doc) {
         if self.at == At::Key {
-            if self.keyed <= KEYS_LIMIT {
-                self.path = self.path & !0xFF | u64::from(keys::id(self.kept()));
-            }
-            self.at = At::Colon;
+            self.end_key(keys::id(self.kept()));
         } else {
             match self.want {
                 Want::Word(which) => doc.word(which, self.kept()),
@@ -338,26 +351,23 @@ impl Json {
 
 /// Where a string ends or has an escape.
 fn end_or_escape(text: &[u8]) -> Option<usize> {
-    let (near, far) = text.split_at(text.len().min(NEAR));
-    let mut words = near.chunks_exact(8);
-    for (n, word) in words.by_ref().enumerate() {
-        let word = word.try_into().map_or(0, u64::from_le_bytes);
-        let marks = equal(word, b'"') | equal(word, b'\\');
-        if marks != 0 {
-            return Some(8 * n + marks.trailing_zeros() as usize / 8);
+    let mut at = 0;
+    while at < NEAR {
+        let Some(eight) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { break };
+        let eight = u64::from_le_bytes(*eight);
+        let found = has(eight, b'"') | has(eight, b'\\');
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
         }
+        at += 8;
     }
-    let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\');
-    let rest = words.remainder();
-    let found = rest.iter().position(is_mark).map(|at| near.len() - rest.len() + at);
-    found.or_else(|| memchr2(b'"', b'\\', far).map(|at| near.len() + at))
+    memchr2(b'"', b'\\', text.get(at..)?).map(|found| at + found)
 }
 
-/// Marks the bytes of a word that are this byte by their highest bit. Marks after the first may be wrong. Source: "Determine if a
-/// word has a byte equal to n" in S. E. Anderson, Bit Twiddling Hacks.
-fn equal(word: u64, byte: u8) -> u64 {
-    const LOW: u64 = u64::from_le_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    let zero_where_equal = word ^ LOW * u64::from(byte);
-    zero_where_equal.wrapping_sub(LOW) & !zero_where_equal & HIGH
+/// The highest bit of each of eight bytes that is this byte, and perhaps of bytes after the first such one: subtracting 1 borrows
+/// from a byte that is 0 only.
+fn has(eight: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let differs = eight ^ (ONES * byte as u64);
+    differs.wrapping_sub(ONES) & !differs & (ONES << 7)
 }

@@ -134,7 +134,7 @@ fn one_request_at_a_time_tries_a_peer_that_failed() {
         let later = picks(&mut pool, 3_000);
         assert_eq!(later.iter().filter(|taken| taken.place == 0).count(), 1, "{directives}: {later:?}");
         assert!(later.iter().all(|taken| taken.trial == (taken.place == 0)));
-        slot.health().succeed();
+        slot.health().succeed(u64::MAX);
         pool.board.touch(&slot);
         assert!(picks(&mut pool, 3_100).iter().any(|taken| taken.place == 0));
     }

@@ -1,7 +1,8 @@
 //! Whether a peer fails, as its own answers show.
 //!
 //! A peer that failed is left alone for a pause. Then one request at a time tries whether the peer is well again. A good
-//! answer ends the record of failures, and so does a minute without a further failure.
+//! answer ends the record of failures, and so does a minute without a further failure. Where more than a fifth of a peer's
+//! answers fail, the good answer has to be to a request that began after the last failure.
 //!
 //! # Why plain loads and stores do
 //!
@@ -28,15 +29,26 @@ const MEMORY_MS: u64 = 60_000;
 /// and a peer that gives no other answers is not fast.
 const REFUSALS: u64 = 2;
 
-/// Words: failures and refusals in a row, when the last failure was, until when the peer is left alone, and until when the
-/// right to try is taken.
+/// What a failure adds to the mark of a peer, and a good answer takes away: the mark rises where more than a fifth of the answers
+/// fail.
+const FAILURE_MARK: u64 = 4;
+const SUCCESS_MARK: u64 = 1;
+
+/// The highest mark, and the mark from which on a peer fails so often that a good answer to a request from before the last
+/// failure shows nothing.
+const HIGHEST_MARK: u64 = 16;
+const OFTEN: u64 = 8;
+
+/// Words: failures and refusals in a row, when the last failure was, until when the peer is left alone, until when the right to
+/// try is taken, and the mark.
 mod word {
     pub const FAILURES: usize = 0;
     pub const REFUSALS: usize = 1;
     pub const FAILED_AT: usize = 2;
     pub const RETRY_AT: usize = 3;
     pub const TRIAL_UNTIL: usize = 4;
-    pub const END: usize = 5;
+    pub const MARK: usize = 5;
+    pub const END: usize = 6;
 }
 
 pub(super) const WORDS: usize = word::END;
@@ -104,6 +116,7 @@ impl<'a> Health<'a> {
         self.set(word::RETRY_AT, now.saturating_add(pause_ms(failures)));
         self.set(word::TRIAL_UNTIL, 0);
         self.set(word::FAILURES, failures);
+        self.set(word::MARK, self.get(word::MARK).saturating_add(FAILURE_MARK).min(HIGHEST_MARK));
         before == 0
     }
 
@@ -115,17 +128,22 @@ impl<'a> Health<'a> {
         refusals >= REFUSALS && self.fail(begun, now)
     }
 
-    /// A good answer came. True if the peer failed until now.
-    pub fn succeed(&self) -> bool {
+    /// A good answer came to an attempt that began at `begun`. True if the peer failed until now, and is well again.
+    pub fn succeed(&self, begun: u64) -> bool {
         if self.get(word::REFUSALS) > 0 {
             self.set(word::REFUSALS, 0);
         }
+        let mark = self.get(word::MARK);
+        if mark > 0 {
+            self.set(word::MARK, mark.min(HIGHEST_MARK).saturating_sub(SUCCESS_MARK));
+        }
         let failed = self.get(word::FAILURES) > 0;
-        if failed {
+        let well = failed && (mark < OFTEN || begun >= self.get(word::FAILED_AT));
+        if well {
             self.set(word::FAILURES, 0);
             self.set(word::TRIAL_UNTIL, 0);
         }
-        failed
+        well
     }
 
     /// Takes the right to try a peer that is [`Condition::OnTrial`]; false if the peer is not, or if another request has the
@@ -183,7 +201,7 @@ mod tests {
         assert!(health.begin_trial(7_100));
         health.end_trial();
         assert!(health.begin_trial(7_200));
-        assert!(health.succeed() && !health.succeed());
+        assert!(health.succeed(7_200) && !health.succeed(7_200));
         assert_eq!(health.condition(7_300), Condition::Well);
     }
 
@@ -213,12 +231,32 @@ mod tests {
         let words = words();
         let health = Health::new(&words);
         assert!(!health.refuse(0, 10));
-        assert!(!health.succeed());
+        assert!(!health.succeed(0));
         assert!(!health.refuse(0, 20));
         assert!(health.refuse(0, 30));
         assert_eq!(health.condition(40), Condition::Fails { until: 2_030 });
-        assert!(health.succeed());
+        assert!(health.succeed(0));
         assert!(!health.refuse(50, 60));
+    }
+
+    #[test]
+    fn a_peer_that_fails_often_is_judged_by_new_requests() {
+        let words = words();
+        let health = Health::new(&words);
+        // A failure now and then: whatever good answer comes shows that the peer works.
+        for n in 1..20 {
+            assert!(health.fail(1_000 * n, 1_000 * n));
+            assert!(health.succeed(0), "of a request from before");
+            (0..9).for_each(|_| _ = health.succeed(0));
+        }
+        // Every second one.
+        for _ in 0..4 {
+            health.fail(50_000, 50_000);
+            health.succeed(0);
+        }
+        assert!(!health.succeed(49_999) && health.succeed(50_000));
+        (0..16).for_each(|_| _ = health.succeed(50_000));
+        assert!(health.fail(60_000, 60_000) && health.succeed(0), "it has been well for long");
     }
 
     #[test]
@@ -228,7 +266,7 @@ mod tests {
             words.iter().for_each(|word| word.store(bits, Relaxed));
             let health = Health::new(&words);
             let _ = (health.condition(7), health.begin_trial(7), health.refuse(7, 7), health.fail(7, 7));
-            assert!(health.succeed());
+            assert!(health.succeed(u64::MAX));
             assert_eq!(health.condition(8), Condition::Well);
         }
     }

@@ -79,6 +79,11 @@ impl Add for InFlight {
 pub struct Packed(pub(super) u64);
 
 impl Packed {
+    /// The sum of both.
+    pub(super) fn plus(self, other: Packed) -> Packed {
+        Packed(self.0.wrapping_add(other.0))
+    }
+
     /// Requests that have not ended.
     pub fn requests(self) -> u16 {
         (self.0 >> (PREFILL_BITS + REQUEST_BITS)) as u16
@@ -141,13 +146,17 @@ impl<'a> Row<'a> {
 
     /// What is in flight at the peer of a slot.
     pub fn in_flight(&self, slot: usize) -> InFlight {
-        self.count(slot).map_or(InFlight::default(), |count| InFlight::of(count.load(Relaxed)))
+        self.packed(slot).into()
+    }
+
+    pub(super) fn packed(&self, slot: usize) -> Packed {
+        self.count(slot).map_or(Packed::default(), |count| Packed(count.load(Relaxed)))
     }
 
     /// Adds what is in flight at the peers of several slots to the sums, each in its place.
     pub(super) fn add_to(&self, slots: &[Option<u32>], sums: &mut [Packed]) {
         for (sum, count) in sums.iter_mut().zip(self.counts(slots)) {
-            sum.0 = sum.0.wrapping_add(count);
+            *sum = sum.plus(Packed(count));
         }
     }
 

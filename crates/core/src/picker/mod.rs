@@ -195,7 +195,13 @@ pub fn pick(
         Rule::LeastWork => least_work::least_work(candidates, f64::from(prompt))?,
         Rule::Score(_) => Least::of(candidates, |c| -scored::worth(c))?,
     };
-    if matches!(least.standing, Standing::Over | Standing::Closed) {
+    let by_rule = match least.standing {
+        Standing::Ready => true,
+        // How fast peers were that all fail now means nothing.
+        Standing::Failing => !matches!(rule, Rule::LeastWork),
+        Standing::Over | Standing::Closed => false,
+    };
+    if !by_rule {
         return by_connections(candidates);
     }
     let rated = || candidates.iter().filter(|c| c.stands(least.standing)).all(|c| c.known.rated);

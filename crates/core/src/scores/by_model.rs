@@ -15,9 +15,12 @@ pub(super) struct ByModel {
     listings: Vec<Listing>,
     /// A peer reports by model.
     any: bool,
-    /// The user says, by `tblb_model`, that the lists decide who may serve a model. Else only the whole lists of engines that
-    /// report by model do, among such engines.
+    /// The user says, by `tblb_model`, that the lists decide who may serve a model.
     given: bool,
+    /// The first peer of those that each peer shares models with, directly or by way of others: peers of one deployment.
+    deployments: Vec<usize>,
+    /// By their labels, the peers are of several deployments.
+    differ: bool,
     /// All scores are those that engines give themselves, so that a peer without fresh metrics gets a typical one.
     rated: bool,
 }
@@ -76,6 +79,7 @@ impl ByModel {
     pub fn reserve(&mut self, n: usize) {
         self.entries.reserve(n.saturating_sub(self.entries.len()));
         self.listings.reserve(n.saturating_sub(self.listings.len()));
+        self.deployments.reserve(n.saturating_sub(self.deployments.len()));
     }
 
     /// Forgets all peers; `given` says whether the user has the lists decide.
@@ -123,6 +127,7 @@ impl ByModel {
     /// else is known of any peer (`alone`), those without fresh metrics get a typical one.
     pub fn complete(&mut self, known: &mut [Known], alone: bool, sorted: &mut Vec<f64>) {
         self.entries.sort_unstable_by_key(|entry| (entry.key, entry.place));
+        self.find_deployments();
         self.rated = alone && known.iter().any(|known| known.rated);
         if self.rated {
             sorted.clear();
@@ -133,9 +138,38 @@ impl ByModel {
         }
     }
 
-    /// Whether it matters which model a request asks for: the user says so, or an engine reports by model.
+    /// Finds which peers share models. Labels tell deployments apart only where all peers that report name models so.
+    fn find_deployments(&mut self) {
+        self.deployments.clear();
+        self.deployments.extend(0..self.listings.len());
+        self.differ = false;
+        if self.any || self.given || self.listings.contains(&Listing::Silent) {
+            return;
+        }
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for sharing in self.entries.chunk_by(|one, other| one.key == other.key) {
+                let places = || sharing.iter().map(|entry| entry.place);
+                let of = |place: usize| self.deployments.get(place).copied();
+                let Some(first) = places().filter_map(of).min() else { continue };
+                for place in places() {
+                    if let Some(deployment) = self.deployments.get_mut(place).filter(|other| **other != first)
+                    {
+                        (*deployment, moved) = (first, true);
+                    }
+                }
+            }
+        }
+        let mut named = self.entries.iter().filter_map(|entry| self.deployments.get(entry.place));
+        let first = named.next();
+        self.differ = named.any(|deployment| Some(deployment) != first);
+    }
+
+    /// Whether it matters which model a request asks for: the user says so, an engine reports by model, or labels tell several
+    /// deployments apart.
     pub fn matter(&self, models: &Models) -> bool {
-        models.on && (models.given || self.any)
+        models.on && (models.given || self.any || self.differ)
     }
 
     /// What the lists say of a model, by its key; `sorted` is room to compute in.
@@ -178,9 +212,15 @@ impl ByModel {
             Some(Listing::Whole) => found.map(|_| known),
             // It would answer, but perhaps with another model.
             Some(Listing::Silent) => (entries.is_empty() || !self.given).then_some(known),
-            Some(Listing::Open) => Some(known),
+            Some(Listing::Open) => (!self.is_elsewhere(place, entries)).then_some(known),
             Some(Listing::Unknown) | None => Some(Known { score: asked.typical.or(known.score), ..known }),
         }
+    }
+
+    /// Whether labels tell that the model of these entries is of another deployment than the peer at a place.
+    fn is_elsewhere(&self, place: usize, entries: &[Entry]) -> bool {
+        let deployment = |place: usize| self.deployments.get(place);
+        self.differ && entries.first().is_some_and(|entry| deployment(entry.place) != deployment(place))
     }
 
     fn entries_of(&self, (start, end): (usize, usize)) -> &[Entry] {

@@ -225,7 +225,9 @@ fn lists_refuse_nothing_that_the_user_did_not_ask_for() {
     assert_eq!(all_of(&[silent, silent, xinference], "qwen"), [true; 3]);
     assert_eq!(all_of(&[base, base, ("vllm", &[("base", 0.0), ("lora", 0.0)])], "lora"), [true; 3]);
     assert_eq!(all_of(&[base, base, xinference], "qwen"), [true; 3]);
-    assert_eq!(all_of(&[base, ("sglang", &[("other", 0.0)])], "base"), [true; 2]);
+    assert_eq!(all_of(&[base, ("sglang", &[("base", 0.0), ("other", 0.0)])], "other"), [true; 2]);
+    // What is not of one deployment has no model in common.
+    assert_eq!(all_of(&[base, ("sglang", &[("other", 0.0)])], "base"), [true, false]);
     assert_eq!(all_of(&[("xinference", &[]), ("xinference", &[])], "qwen"), [true; 2]);
     // Of engines that report all their models, those without this one stand back, but not for want of another.
     assert_eq!(all_of(&[xinference, ("xinference", &[("other", 0.0)])], "qwen"), [true, false]);
@@ -265,6 +267,33 @@ fn labels_of_series_tell_who_serves_a_model() {
 }
 
 #[test]
+fn labels_without_a_model_in_common_tell_deployments_apart() {
+    let pool = Pool::new(4);
+    let mut scores = Scores::with_capacity(4);
+    let mut chosen = |models: [&[(&str, f64)]; 4], model: &str| {
+        models.iter().enumerate().for_each(|(peer, models)| report_models(&pool, peer, "vllm", models));
+        scores.forget();
+        pool.scores(&mut scores, "s1", 200);
+        let (of, verdict) = ask(&mut scores, 4, "s1", model);
+        assert_eq!(verdict, Verdict::Served);
+        let matter = scores.models_matter(&Block::parse("tblb s1").unwrap());
+        (of.iter().map(Option::is_some).collect::<Vec<_>>(), matter)
+    };
+    let (a, ab, b, c): (&[_], &[_], &[_], &[_]) =
+        (&[("a", 0.0)], &[("a", 0.0), ("b", 0.0)], &[("b", 0.0)], &[("c", 0.0)]);
+    assert_eq!(chosen([a, a, c, c], "a"), (vec![true, true, false, false], true));
+    assert_eq!(chosen([a, a, c, c], "unknown"), (vec![true; 4], true), "it may be an adapter");
+    // Replicas that share a model may all serve what only one of them names.
+    assert_eq!(chosen([a, a, a, ab], "b"), (vec![true; 4], false));
+    assert_eq!(chosen([a, ab, b, c], "b"), (vec![true, true, true, false], true), "by way of another");
+    // Engines that name none leave it open who serves what.
+    report_models(&pool, 3, "llamacpp", &[]);
+    scores.forget();
+    pool.scores(&mut scores, "s1", 200);
+    assert!(ask(&mut scores, 4, "s1", "c").0.iter().all(Option::is_some));
+}
+
+#[test]
 fn a_peer_of_very_many_models_may_serve_any() {
     let pool = Pool::new(2);
     let mut scores = Scores::with_capacity(2);
@@ -299,7 +328,9 @@ fn models_matter_where_an_engine_reports_by_model_or_the_user_says_so() {
     }
     assert!(!matter(&mut scores, "s1"), "all serve the same");
     report_models(&pool, 1, "vllm", &[("a", 0.0), ("c", 0.0)]);
-    assert!(!matter(&mut scores, "s1"), "labels say nothing unless they are asked to");
+    assert!(!matter(&mut scores, "s1"), "replicas of one model");
+    report_models(&pool, 1, "vllm", &[("c", 0.0)]);
+    assert!(matter(&mut scores, "s1"), "two deployments");
     assert!(!matter(&mut scores, "s1; tblb_model off"));
     report_models(&pool, 1, "llamacpp", &[]);
     assert!(!matter(&mut scores, "s1"));
@@ -366,7 +397,7 @@ fn a_peer_that_fails_is_left_alone_and_then_put_on_trial() {
     let board = Board::open(&pool.words).unwrap();
     let slot = board.slot(pool.slots[0].unwrap() as usize).unwrap();
     for (text, leaves_alone) in [("least_work", true), ("s2_enhanced", true), ("least_conn", false)] {
-        slot.health().succeed();
+        slot.health().succeed(u64::MAX);
         let mut scores = Scores::with_capacity(2);
         let mut seen = |now| {
             pool.scores(&mut scores, text, now);

@@ -313,7 +313,7 @@ fn clients_that_give_up_count_where_they_had_reason_to() {
             tries.count(at, id, tokens(1), (1000 + ms) * 1000);
         });
         tries.end(at, id, Ending::Aborted, (1000 + gives_up) * 1000);
-        zone.slot().health().succeed()
+        zone.slot().health().succeed(u64::MAX)
     };
     assert!(!fails(50, &[], 400), "in haste");
     assert!(fails(50, &[], 600));

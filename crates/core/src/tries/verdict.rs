@@ -21,7 +21,7 @@ impl Try {
     pub(super) fn judge(&self, at: Ledger, slot: &Slot, ending: Ending, now: u64) {
         let (begun, now_ms, health) = (self.picked_at / 1000, now / 1000, slot.health());
         let changed = match ending {
-            Ending::Completed => health.succeed(),
+            Ending::Completed => health.succeed(begun),
             Ending::Refused => health.refuse(begun, now_ms),
             Ending::Failed => health.fail(begun, now_ms),
             Ending::Aborted if self.kept_client_waiting(slot, now) => health.fail(begun, now_ms),
@@ -44,7 +44,8 @@ impl Try {
         }
         self.shown = true;
         let health = slot.health();
-        if health.failures() > 0 && self.picked_at / 1000 >= health.failed_at() && health.succeed() {
+        let begun = self.picked_at / 1000;
+        if health.failures() > 0 && begun >= health.failed_at() && health.succeed(begun) {
             at.board.touch(slot);
         }
     }
