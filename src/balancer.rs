@@ -5,7 +5,7 @@ use crate::choice::{choose, same_config};
 use crate::conf::{UpstreamConf, upstream_of};
 use crate::peers::Peers;
 use crate::request::Kept;
-use crate::{guard, model, request, request_body, response, worker};
+use crate::{clock, guard, model, request, request_body, response, worker};
 use ngx::ffi::{
     NGX_BUSY, NGX_ERROR, NGX_HTTP_POST, NGX_OK, ngx_conf_t, ngx_http_request_t,
     ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer,
@@ -189,14 +189,14 @@ fn get_of(
         return get_single(peers, conf, pc, data);
     }
     let picked = worker::with_group(conf, peers, |group, board, rng, now| {
-        let terms = Terms { block: &conf.block, board, prompt: data.prompt, now };
+        let terms = Terms { block: &conf.block, board, prompt: data.prompt, now: now / 1000 };
         let (taken, picked) = choose(peers, terms, pc, data, group, rng).unzip();
         group.record(conf, data.prompt, picked.flatten());
-        taken
+        Some((taken?, now))
     });
     match picked {
-        Some(Some(taken)) => {
-            begin(data, conf, taken);
+        Some(Some((taken, now))) => {
+            begin(data, conf, taken, now);
             NGX_OK as ngx_int_t
         }
         Some(None) => NGX_BUSY as ngx_int_t,
@@ -206,12 +206,12 @@ fn get_of(
     }
 }
 
-fn begin(data: &PeerData, conf: &UpstreamConf, taken: Taken) {
+fn begin(data: &PeerData, conf: &UpstreamConf, taken: Taken, now: u64) {
     // The peer is taken by now: whatever goes wrong here must not have another one taken.
     guard::or((), || {
         hit(Point::PeerPicked);
         if let Some(kept) = data.kept {
-            kept.begin(taken, data.prompt, conf.block.balance.algorithm);
+            kept.begin(taken, data.prompt, conf.block.balance.algorithm, now);
         }
     });
 }
@@ -238,7 +238,7 @@ fn get_single(
     // SAFETY: the data are those of the request. nginx goes on to the backup servers, if there are any.
     let rc = unsafe { ngx_http_upstream_get_round_robin_peer(pc, (&raw mut data.round_robin).cast()) };
     if rc == NGX_OK as ngx_int_t {
-        begin(data, conf, taken);
+        begin(data, conf, taken, clock::now_us());
     }
     rc
 }

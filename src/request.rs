@@ -4,7 +4,7 @@
 mod answer;
 
 use crate::told::{Said, Told};
-use crate::{clock, context_index, guard, worker};
+use crate::{context_index, guard, worker};
 use ngx::ffi::{
     NGX_DECLINED, NGX_ERROR, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
     NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pnalloc,
@@ -171,11 +171,10 @@ impl Kept {
         self.model.get()
     }
 
-    /// A peer was picked, and a try begins, with a prompt of so many tokens.
-    pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static Algorithm) {
+    /// A peer was picked at `picked_at` (µs), and a try begins, with a prompt of so many tokens.
+    pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static Algorithm, picked_at: u64) {
         let Taken { slot, score, reason, .. } = taken;
         self.end(0);
-        let picked_at = clock::now_us();
         let id = worker::begin_try(&taken, prompt, picked_at);
         self.code.set(None);
         // Subrequests (authentication, mirrors) are picks too, but nobody waits for the first token of theirs.

@@ -214,7 +214,7 @@ pub fn alive(pid: u32) -> bool {
     answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
-/// Runs `f` with the group of a list of peers, brought up to date, the board, the worker's random numbers and the time in ms;
+/// Runs `f` with the group of a list of peers, brought up to date, the board, the worker's random numbers and the time in µs;
 /// None if the worker never began.
 pub fn with_group<T>(
     upstream: &UpstreamConf,
@@ -229,12 +229,16 @@ pub fn with_group<T>(
             worker.tries.sweep(Ledger { board, row }, now);
         }
         group.refresh(upstream, list, worker.board.as_ref(), now / 1000);
-        Some(f(group, worker.board.as_ref(), &mut worker.rng, now / 1000))
+        Some(f(group, worker.board.as_ref(), &mut worker.rng, now))
     })?
 }
 
 /// Whether it matters which model a request to an upstream asks for.
 pub fn models_matter(upstream: &UpstreamConf) -> bool {
+    // Without metrics no server names a model.
+    if upstream.block.metrics.is_none() && !upstream.block.models.given {
+        return false;
+    }
     let matter = |group: &Group| group.peers.scores().models_matter(&upstream.block);
     each_group_of(upstream, |group, _| matter(group)).is_some_and(|groups| groups.contains(&true))
 }

@@ -74,6 +74,13 @@ impl Default for Frames {
 }
 
 impl Frames {
+    /// Begins with another answer.
+    pub fn begin_anew(&mut self) {
+        (self.form, self.json, self.doc, self.after_cr) =
+            (Form::Nothing, Json::default(), Doc::default(), false);
+        self.opening.forget();
+    }
+
     /// What the answer consists of.
     pub fn form(&self) -> Form {
         self.form

@@ -30,6 +30,11 @@ impl Default for Opening {
 }
 
 impl Opening {
+    /// Forgets what the events of an answer had in common. The bytes may stay: nothing reads them.
+    pub fn forget(&mut self) {
+        (self.length, self.after, self.changes) = (0, None, 0);
+    }
+
     /// Reads the beginning of an event, if that of the events before was the same, and gives what is left of the event.
     pub fn read<'a>(&mut self, event: &'a [u8], json: &mut Json, doc: &mut Doc) -> &'a [u8] {
         let known = self.bytes.get(..self.length).unwrap_or_default();
