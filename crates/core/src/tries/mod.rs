@@ -7,6 +7,7 @@ mod tests;
 mod verdict;
 
 pub use crate::answer::{Answer, Delivery, Part};
+pub use teaching::is_shown;
 
 use crate::algorithm::requests;
 use crate::balancer::Taken;
