@@ -5,7 +5,7 @@ use crate::choice::{choose, same_config};
 use crate::conf::{UpstreamConf, upstream_of};
 use crate::peers::Peers;
 use crate::request::Kept;
-use crate::{guard, model, request, request_body, response, worker};
+use crate::{clock, guard, model, request, request_body, response, worker};
 use ngx::ffi::{
     NGX_BUSY, NGX_ERROR, NGX_HTTP_POST, NGX_OK, ngx_conf_t, ngx_http_request_t,
     ngx_http_upstream_free_round_robin_peer, ngx_http_upstream_get_round_robin_peer,
@@ -66,16 +66,20 @@ unsafe extern "C" fn init_peer(
             return NGX_ERROR as ngx_int_t;
         }
         // What goes wrong in here costs the request its weight or its model, and not its answer.
-        (*data).prompt = guard::or(1, || match conf.as_ref() {
-            // What has not come yet does not count: a client can announce any length.
-            Some(conf) if prompted => {
-                worker::prompt(conf, request_body::length(&*r), request_body::is_whole(&*r))
-            }
-            _ => 0,
+        (*data).prompt = 1;
+        let asked = guard::or(None, || {
+            (*data).kept = request::keep(r);
+            (*data).prompt = match conf.as_ref() {
+                // What has not come yet does not count: a client can announce any length.
+                Some(conf) if prompted => {
+                    worker::prompt(conf, request_body::length(&*r), request_body::is_whole(&*r))
+                }
+                _ => 0,
+            };
+            let asked = conf.as_ref().and_then(|conf| asked(r, conf));
+            show_model(&*data, conf.as_deref(), asked.as_ref());
+            asked
         });
-        (*data).kept = guard::or(None, || request::keep(r));
-        let asked = guard::or(None, || conf.as_ref().and_then(|conf| asked(r, conf)));
-        guard::or((), || show_model(&*data, conf.as_deref(), asked.as_ref()));
         (*data).model = match asked {
             None | Some((_, Verdict::Unlisted)) => None,
             Some((name, Verdict::Served)) => Some(name.key()),
@@ -185,14 +189,14 @@ fn get_of(
         return get_single(peers, conf, pc, data);
     }
     let picked = worker::with_group(conf, peers, |group, board, rng, now| {
-        let terms = Terms { block: &conf.block, board, prompt: data.prompt, now };
+        let terms = Terms { block: &conf.block, board, prompt: data.prompt, now: now / 1000 };
         let (taken, picked) = choose(peers, terms, pc, data, group, rng).unzip();
         group.record(conf, data.prompt, picked.flatten());
-        taken
+        Some((taken?, now))
     });
     match picked {
-        Some(Some(taken)) => {
-            begin(data, conf, taken);
+        Some(Some((taken, now))) => {
+            begin(data, conf, taken, now);
             NGX_OK as ngx_int_t
         }
         Some(None) => NGX_BUSY as ngx_int_t,
@@ -202,12 +206,12 @@ fn get_of(
     }
 }
 
-fn begin(data: &PeerData, conf: &UpstreamConf, taken: Taken) {
+fn begin(data: &PeerData, conf: &UpstreamConf, taken: Taken, now: u64) {
     // The peer is taken by now: whatever goes wrong here must not have another one taken.
     guard::or((), || {
         hit(Point::PeerPicked);
         if let Some(kept) = data.kept {
-            kept.begin(taken, data.prompt, conf.block.balance.algorithm.name);
+            kept.begin(taken, data.prompt, conf.block.balance.algorithm, now);
         }
     });
 }
@@ -234,7 +238,7 @@ fn get_single(
     // SAFETY: the data are those of the request. nginx goes on to the backup servers, if there are any.
     let rc = unsafe { ngx_http_upstream_get_round_robin_peer(pc, (&raw mut data.round_robin).cast()) };
     if rc == NGX_OK as ngx_int_t {
-        begin(data, conf, taken);
+        begin(data, conf, taken, clock::now_us());
     }
     rc
 }

@@ -49,15 +49,17 @@ pub fn choose(
     Some((taken, Some(picked)))
 }
 
-/// Offers the peers that may be picked.
+/// Offers the peers that may be picked. As a function of its own the loop keeps its values in registers.
+#[inline(never)]
 fn offer_all(
     locked: &mut Guard,
     data: &PeerData,
     group: &mut balancer::Group<PeerAddress>,
     now: libc::time_t,
 ) {
-    for (place, peer) in locked.iter().enumerate() {
-        if tried(data, place) || !available(peer, now) {
+    let retries = any_tried(data, group.slots().len());
+    for ((place, peer), offered) in locked.iter().enumerate().zip(group.places()) {
+        if (retries && tried(data, place)) || !available(peer, now) {
             continue;
         }
         let numbers = Numbers {
@@ -66,7 +68,7 @@ fn offer_all(
             effective_weight: peer.effective_weight as i64,
             current_weight: peer.current_weight as i64,
         };
-        group.offer(place, numbers, NonNull::from(peer));
+        offered.offer(numbers, NonNull::from(peer));
     }
 }
 
@@ -135,6 +137,12 @@ fn tried(data: &PeerData, place: usize) -> bool {
     let (word, bit) = tried_bit(place);
     // SAFETY: round robin made room for a bit for each peer of the list.
     unsafe { *data.round_robin.tried.add(word) & bit != 0 }
+}
+
+/// Whether the request has been at any of so many peers; nearly all requests have been at none.
+fn any_tried(data: &PeerData, peers: usize) -> bool {
+    // SAFETY: round robin made room for a bit for each peer of the list.
+    (0..peers.div_ceil(usize::BITS as usize)).any(|word| unsafe { *data.round_robin.tried.add(word) != 0 })
 }
 
 fn tried_bit(place: usize) -> (usize, usize) {

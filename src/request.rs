@@ -4,7 +4,7 @@
 mod answer;
 
 use crate::told::{Said, Told};
-use crate::{clock, context_index, guard, worker};
+use crate::{context_index, guard, worker};
 use ngx::ffi::{
     NGX_DECLINED, NGX_ERROR, NGX_HTTP_CLIENT_CLOSED_REQUEST, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_OK,
     NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_http_request_t, ngx_http_upstream_t, ngx_int_t, ngx_pnalloc,
@@ -13,6 +13,7 @@ use ngx::ffi::{
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
+use tblb_core::algorithm::Algorithm;
 use tblb_core::balancer::Taken;
 use tblb_core::model::Name;
 use tblb_core::tries::{Ending, Id};
@@ -50,6 +51,8 @@ struct Current {
     waits_for_token: bool,
     /// That time in µs, until it is clear that nothing on the way held the answer back.
     ttft: Option<u64>,
+    /// The answer is read to its end.
+    teaches: bool,
     /// The client has not taken all that came.
     blocked: bool,
 }
@@ -168,12 +171,11 @@ impl Kept {
         self.model.get()
     }
 
-    /// A peer was picked, and a try begins, with a prompt of so many tokens.
-    pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static str) {
+    /// A peer was picked at `picked_at` (µs), and a try begins, with a prompt of so many tokens.
+    pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static Algorithm, picked_at: u64) {
         let Taken { slot, score, reason, .. } = taken;
         self.end(0);
-        let picked_at = clock::now_us();
-        let id = worker::begin_try(&taken, prompt, picked_at);
+        let (id, teaches) = worker::begin_try(&taken, prompt, algorithm.rule, picked_at).unzip();
         self.code.set(None);
         // Subrequests (authentication, mirrors) are picks too, but nobody waits for the first token of theirs.
         // SAFETY: the request is alive: it is what is being balanced.
@@ -186,9 +188,10 @@ impl Kept {
             waits_for_body: true,
             waits_for_token: main,
             ttft: None,
+            teaches: teaches == Some(true),
             blocked: false,
         }));
-        self.told.push(Said { state, algorithm, score, reason, ttft: None }, self.request);
+        self.told.push(Said { state, algorithm: algorithm.name, score, reason, ttft: None }, self.request);
     }
 
     /// The try that runs ends, if one does; `state` is what nginx says of it. May be called again.

@@ -45,17 +45,20 @@ impl Told {
 
     /// Adds what is to be said of a try; the request is the one whose tries these are.
     pub fn push(&self, said: Said, request: *mut ngx_http_request_t) {
-        let free = || self.cells().find(|cell| cell.get().is_none());
-        if free().is_none() {
-            // Without memory the try is left out of the variables.
-            let _ = self.more.get_or_try_init(|| {
-                // SAFETY: the request is alive, and its pool outlives what is kept of it.
-                unsafe { in_pool((*request).pool, [const { Cell::new(None) }; MOST_TRIES]).as_ref() }
-                    .ok_or(Failed)
-            });
+        // Most requests have one try.
+        let [first] = &self.said;
+        if first.get().is_none() {
+            first.set(Some(said));
+            return;
         }
-        if let Some(cell) = free() {
-            cell.set(Some(said));
+        // Without memory the try is left out of the variables.
+        let more = self.more.get_or_try_init(|| {
+            // SAFETY: the request is alive, and its pool outlives what is kept of it.
+            unsafe { in_pool((*request).pool, [const { Cell::new(None) }; MOST_TRIES]).as_ref() }
+                .ok_or(Failed)
+        });
+        if let Some(free) = more.ok().and_then(|more| more.iter().find(|cell| cell.get().is_none())) {
+            free.set(Some(said));
         }
     }
 

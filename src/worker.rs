@@ -14,11 +14,12 @@ use ngx::ffi::{
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr;
+use tblb_core::algorithm::Rule;
 use tblb_core::balancer::Taken;
 use tblb_core::board::{Board, Row};
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::scores::Verdict;
-use tblb_core::tries::{Delivery, Ending, Id, Ledger, Tries};
+use tblb_core::tries::{Delivery, Ending, Id, Ledger, Tries, is_shown};
 
 /// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
 const TICK_MS: ngx_msec_t = 250;
@@ -214,7 +215,7 @@ pub fn alive(pid: u32) -> bool {
     answer == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
 }
 
-/// Runs `f` with the group of a list of peers, brought up to date, the board, the worker's random numbers and the time in ms;
+/// Runs `f` with the group of a list of peers, brought up to date, the board, the worker's random numbers and the time in µs;
 /// None if the worker never began.
 pub fn with_group<T>(
     upstream: &UpstreamConf,
@@ -229,12 +230,16 @@ pub fn with_group<T>(
             worker.tries.sweep(Ledger { board, row }, now);
         }
         group.refresh(upstream, list, worker.board.as_ref(), now / 1000);
-        Some(f(group, worker.board.as_ref(), &mut worker.rng, now / 1000))
+        Some(f(group, worker.board.as_ref(), &mut worker.rng, now))
     })?
 }
 
 /// Whether it matters which model a request to an upstream asks for.
 pub fn models_matter(upstream: &UpstreamConf) -> bool {
+    // Without metrics no server names a model.
+    if upstream.block.metrics.is_none() && !upstream.block.models.given {
+        return false;
+    }
     let matter = |group: &Group| group.peers.scores().models_matter(&upstream.block);
     each_group_of(upstream, |group, _| matter(group)).is_some_and(|groups| groups.contains(&true))
 }
@@ -280,9 +285,16 @@ pub fn prompt(upstream: &UpstreamConf, bytes: u64, is_whole: bool) -> u32 {
     })
 }
 
-/// A request with a prompt of so many tokens goes to the peer that was taken at `now` (µs). None if it cannot be counted.
-pub fn begin_try(taken: &Taken, prompt: u32, now: u64) -> Option<Id> {
-    with(|worker| worker.tries.begin(worker.ledger()?, taken, prompt, now)).flatten()
+/// A request with a prompt of so many tokens goes to the peer that was taken at `now` (µs). The try, and whether its answer is read
+/// to the end; None if it cannot be counted.
+pub fn begin_try(taken: &Taken, prompt: u32, rule: Rule, now: u64) -> Option<(Id, bool)> {
+    with(|worker| {
+        let at = worker.ledger()?;
+        let id = worker.tries.begin(at, taken, prompt, now)?;
+        let peer = || at.board.slot(taken.slot? as usize);
+        Some((id, !matches!(rule, Rule::LeastConn) || peer().is_some_and(|peer| is_shown(&peer))))
+    })
+    .flatten()
 }
 
 /// Bytes of the answer to a try come. Whether the answer began with them: with its first generated text where its form is

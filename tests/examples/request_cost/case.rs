@@ -54,11 +54,11 @@ impl Answer {
     }
 
     /// How many requests the two runs of a case send. The fewer are enough to open a connection to each server and to
-    /// learn how fast each is.
+    /// learn from ten answers of each how fast it is.
     pub fn requests(self) -> [usize; 2] {
         match self {
-            Answer::Whole => [200, 1000],
-            Answer::Streamed => [200, 300],
+            Answer::Whole => [700, 1500],
+            Answer::Streamed => [700, 800],
         }
     }
 }

@@ -258,6 +258,11 @@ impl Doc {
         *self = Doc { lengths: self.lengths, ..Doc::default() };
     }
 
+    /// Holds what another document held that began in the same way.
+    pub fn read_as(&mut self, other: &Doc) {
+        *self = Doc { lengths: self.lengths, ..*other };
+    }
+
     /// What the document says, once it has ended.
     pub fn said(&self) -> Said {
         let own = self.counts[Count::Own as usize];

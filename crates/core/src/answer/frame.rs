@@ -5,6 +5,7 @@
 
 use super::doc::{Doc, Said};
 use super::json::{Json, Read};
+use super::opening::Opening;
 use memchr::memchr2;
 
 /// The longest name of a field and the longest name of an event that matter, in bytes.
@@ -16,6 +17,7 @@ pub(super) struct Frames {
     form: Form,
     json: Json,
     doc: Doc,
+    opening: Opening,
     /// The last byte was a CR that ended a line: an LF belongs to it.
     after_cr: bool,
 }
@@ -61,11 +63,24 @@ pub(super) enum Found {
 
 impl Default for Frames {
     fn default() -> Self {
-        Frames { form: Form::Nothing, json: Json::default(), doc: Doc::default(), after_cr: false }
+        Frames {
+            form: Form::Nothing,
+            json: Json::default(),
+            doc: Doc::default(),
+            opening: Opening::default(),
+            after_cr: false,
+        }
     }
 }
 
 impl Frames {
+    /// Begins with another answer.
+    pub fn begin_anew(&mut self) {
+        (self.form, self.json, self.doc, self.after_cr) =
+            (Form::Nothing, Json::default(), Doc::default(), false);
+        self.opening.forget();
+    }
+
     /// What the answer consists of.
     pub fn form(&self) -> Form {
         self.form
@@ -206,7 +221,7 @@ impl Frames {
             rest = rest.get(blanks..).unwrap_or_default();
             match rest.first() {
                 None => return Line::Data(true),
-                Some(b'{' | b'[') => {}
+                Some(b'{' | b'[') => rest = self.opening.read(rest, &mut self.json, &mut self.doc),
                 Some(_) => {
                     found(Found::NoDocument);
                     return Line::Skipped;

@@ -102,6 +102,11 @@ impl Json {
         self.at == At::Start
     }
 
+    /// Whether the reader is in a string whose text is of interest.
+    pub fn is_in_text(&self) -> bool {
+        self.at == At::String && matches!(self.want, Want::Text(_))
+    }
+
     /// Reads a piece up to the end of a document.
     pub fn read(&mut self, piece: &[u8], doc: &mut Doc) -> Read {
         let mut rest = piece;

@@ -8,6 +8,7 @@ mod doc;
 mod frame;
 mod json;
 mod keys;
+mod opening;
 mod paths;
 #[cfg(test)]
 mod tests;
@@ -84,6 +85,12 @@ struct Seen {
 }
 
 impl Answer {
+    /// Becomes another answer, of which nothing has come.
+    pub fn begin_anew(&mut self) {
+        self.frames.begin_anew();
+        self.seen = Seen::default();
+    }
+
     /// Reads a piece that came at `now` (µs).
     pub fn read(&mut self, bytes: &[u8], now: u64) {
         let seen = &mut self.seen;

@@ -37,6 +37,24 @@ enum Class {
     Wide,
 }
 
+/// What each byte belongs to where it begins a character, None where it goes on with one.
+const CLASSES: [Option<Class>; 256] = {
+    let mut classes = [None; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b' ' | b'\t' => Some(Class::Blank),
+            b'\n' | b'\r' => Some(Class::LineEnd),
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0xC0..=0xDF => Some(Class::Letter),
+            0xE0.. => Some(Class::Wide),
+            0x80..=0xBF => None,
+            _ => Some(Class::Mark),
+        };
+        byte += 1;
+    }
+    classes
+};
+
 /// The count of a text, which comes in pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Text {
@@ -52,16 +70,14 @@ impl Text {
     /// Reads more of the text: UTF-8, which may be cut anywhere.
     pub fn read(&mut self, text: &[u8]) {
         for &byte in text {
-            let class = match byte {
-                b' ' | b'\t' => Class::Blank,
-                b'\n' | b'\r' => Class::LineEnd,
-                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0xC0..=0xDF => Class::Letter,
-                0xE0.. => Class::Wide,
-                // The rest of a character belongs to what its first byte began.
-                0x80..=0xBF => self.class,
-                _ => Class::Mark,
-            };
-            self.add(class, 1);
+            // The rest of a character belongs to what its first byte began.
+            let class = CLASSES[usize::from(byte)].unwrap_or(self.class);
+            // Most bytes go on with a word.
+            if class == self.class {
+                self.run = self.run.saturating_add(1);
+            } else {
+                self.add(class, 1);
+            }
         }
     }
 

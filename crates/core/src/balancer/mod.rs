@@ -4,7 +4,7 @@
 //!
 //! 1. [`Group::follow`] when the list has other peers than before. This alone allocates.
 //! 2. [`Group::refresh`] reads from the board what the choice needs.
-//! 3. [`Group::ask`], then [`Group::offer`] for each peer that may be picked.
+//! 3. [`Group::ask`], then [`Place::offer`] or [`Group::offer`] for each peer that may be picked.
 //! 4. [`Group::pick`], after which [`Group::turned`] holds the peers whose weights moved. An attempt at the peer begins with
 //!    [`Tries::begin`](crate::tries::Tries::begin).
 
@@ -15,7 +15,7 @@ use crate::board::Board;
 use crate::config::Block;
 use crate::picker::{self, Candidate, Known, Numbers, Picked, Standing};
 use crate::reason::Reason;
-use crate::scores::{Asked, Freshness, Scores, Verdict};
+use crate::scores::{Asked, Freshness, Scores, Verdict, Versions};
 
 /// The peers of one list. `P` is what the caller calls a peer: an address in nginx, an index in the simulator.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub struct Group<P> {
     /// The model of the request that a peer is picked for.
     asked: Asked,
     /// What was known when the candidates got to know it last; None if they know something of one request only.
-    known: Option<u64>,
+    known: Option<Versions>,
 }
 
 /// What a peer is picked by, beside the peers themselves.
@@ -73,6 +73,25 @@ pub struct Pick<P> {
     pub taken: Taken,
     /// The same as a record has it.
     pub picked: Picked,
+}
+
+/// The place of a peer in the list.
+#[derive(Debug)]
+pub struct Place<'a, P> {
+    candidate: &'a mut Candidate,
+    peer: &'a mut Option<P>,
+    serves: bool,
+}
+
+impl<P> Place<'_, P> {
+    /// As [`Group::offer`].
+    #[inline]
+    pub fn offer(self, numbers: Numbers, peer: P) {
+        if self.serves {
+            self.candidate.offer(numbers);
+            *self.peer = Some(peer);
+        }
+    }
 }
 
 impl<P> Default for Group<P> {
@@ -140,16 +159,24 @@ impl<P: Copy> Group<P> {
     /// Begins a choice for a request that asks for a model, by its key; for None any peer will do.
     pub fn ask(&mut self, model: Option<u64>) {
         self.asked = self.scores.ask(model);
-        let version = Some(self.scores.remade());
-        if self.known == version && self.asked.is_for_any() {
-            self.candidates.iter_mut().for_each(|candidate| candidate.absent = true);
-            return;
+        let versions = self.scores.versions();
+        match self.known {
+            Some(known) if known.remade == versions.remade && self.asked.is_for_any() => {
+                self.candidates.iter_mut().for_each(|candidate| candidate.absent = true);
+                // Of all that is known, this alone changes from request to request.
+                if known != versions {
+                    let peers = self.candidates.iter_mut().zip(self.scores.known());
+                    peers.for_each(|(candidate, known)| candidate.known.work_as(known));
+                }
+            }
+            _ => {
+                for (place, candidate) in self.candidates.iter_mut().enumerate() {
+                    candidate.absent = true;
+                    candidate.known = self.scores.get_for(place, &self.asked).unwrap_or_default();
+                }
+            }
         }
-        for (place, candidate) in self.candidates.iter_mut().enumerate() {
-            candidate.absent = true;
-            candidate.known = self.scores.get_for(place, &self.asked).unwrap_or_default();
-        }
-        self.known = version.filter(|_| self.asked.is_for_any());
+        self.known = self.asked.is_for_any().then_some(versions);
     }
 
     /// What is to be done with the request, as far as this group goes.
@@ -161,13 +188,20 @@ impl<P: Copy> Group<P> {
     /// model is passed over, and so is one that [`Group::follow`] has not seen: it is new, and the next request finds it.
     #[inline]
     pub fn offer(&mut self, place: usize, numbers: Numbers, peer: P) {
-        let serves = self.asked.is_for_any() || self.scores.get_for(place, &self.asked).is_some();
-        if let (Some(candidate), Some(name), true) =
-            (self.candidates.get_mut(place), self.peers.get_mut(place), serves)
-        {
-            candidate.offer(numbers);
-            *name = Some(peer);
+        if let Some(place) = self.places().nth(place) {
+            place.offer(numbers, peer);
         }
+    }
+
+    /// The places in the order of the list, for a caller that walks all peers.
+    #[inline]
+    pub fn places(&mut self) -> impl Iterator<Item = Place<'_, P>> {
+        let Group { scores, candidates, peers, asked, .. } = self;
+        let (scores, asked) = (&*scores, *asked);
+        candidates.iter_mut().zip(peers).enumerate().map(move |(at, (candidate, peer))| {
+            let serves = asked.is_for_any() || scores.serves(at, &asked);
+            Place { candidate, peer, serves }
+        })
     }
 
     /// How many peers were offered and may be picked.

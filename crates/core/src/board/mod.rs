@@ -50,7 +50,6 @@ use crate::sync::{
     Ordering::{Acquire, Relaxed},
 };
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::ops::Add;
 
 /// Marks the zone as a board of this layout; changes with the layout, so that a board of another version is not
 /// carried over.
@@ -231,7 +230,8 @@ impl<'a> Board<'a> {
 
     /// What all workers have in flight at the peer of slot `index`.
     pub fn in_flight(&self, index: usize) -> InFlight {
-        self.begun_rows().map(|row| row.in_flight(index)).fold(InFlight::default(), InFlight::add)
+        // As they are packed, counts are added in one step.
+        self.begun_rows().map(|row| row.packed(index)).fold(Packed::default(), Packed::plus).into()
     }
 
     /// The same for the peers of several slots, row by row; nothing for a peer that has none.

@@ -33,10 +33,11 @@ impl InFlight {
     }
 
     fn of(word: u64) -> Self {
+        let packed = Packed(word);
         InFlight {
-            active: word >> (PREFILL_BITS + REQUEST_BITS),
-            streams: (word >> PREFILL_BITS) & most(REQUEST_BITS),
-            prefill: word & most(PREFILL_BITS),
+            active: packed.requests().into(),
+            streams: packed.streams().into(),
+            prefill: packed.prefill().into(),
         }
     }
 
@@ -76,6 +77,28 @@ impl Add for InFlight {
 /// prompt tokens or 65,536 requests at one peer for a sum to run over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Packed(pub(super) u64);
+
+impl Packed {
+    /// The sum of both.
+    pub(super) fn plus(self, other: Packed) -> Packed {
+        Packed(self.0.wrapping_add(other.0))
+    }
+
+    /// Requests that have not ended.
+    pub fn requests(self) -> u16 {
+        (self.0 >> (PREFILL_BITS + REQUEST_BITS)) as u16
+    }
+
+    /// Those among them of whose answers something has come.
+    pub fn streams(self) -> u16 {
+        (self.0 >> PREFILL_BITS) as u16
+    }
+
+    /// The prompt tokens of the others.
+    pub fn prefill(self) -> u32 {
+        self.0 as u32
+    }
+}
 
 impl From<Packed> for InFlight {
     fn from(packed: Packed) -> Self {
@@ -123,13 +146,17 @@ impl<'a> Row<'a> {
 
     /// What is in flight at the peer of a slot.
     pub fn in_flight(&self, slot: usize) -> InFlight {
-        self.count(slot).map_or(InFlight::default(), |count| InFlight::of(count.load(Relaxed)))
+        self.packed(slot).into()
+    }
+
+    pub(super) fn packed(&self, slot: usize) -> Packed {
+        self.count(slot).map_or(Packed::default(), |count| Packed(count.load(Relaxed)))
     }
 
     /// Adds what is in flight at the peers of several slots to the sums, each in its place.
     pub(super) fn add_to(&self, slots: &[Option<u32>], sums: &mut [Packed]) {
         for (sum, count) in sums.iter_mut().zip(self.counts(slots)) {
-            sum.0 = sum.0.wrapping_add(count);
+            *sum = sum.plus(Packed(count));
         }
     }
 

@@ -3,6 +3,7 @@
 //! The shell fills [`Candidate`]s from nginx's peers, calls [`pick`] and writes the weights back; the simulator
 //! does the same with peers of its own. Nothing here allocates, and nothing panics for any input.
 
+mod least;
 mod least_conn;
 mod least_work;
 mod record;
@@ -14,8 +15,10 @@ pub use least_conn::least_conn;
 pub use record::Record;
 
 use crate::algorithm::{Rule, Work};
-use crate::config::{Balance, Block};
+use crate::config::Block;
 use crate::reason::Reason;
+use least::Least;
+use least_conn::by_connections;
 use serde::{Deserialize, Serialize};
 
 /// One peer that may be picked: up, not tried yet for this request, and under its max_conns.
@@ -77,7 +80,13 @@ impl Candidate {
     /// Its connections by its weight. Signed numbers take fewer instructions to convert.
     #[inline]
     fn load(&self) -> f64 {
-        self.conns as i64 as f64 / self.weight.max(1) as f64
+        self.conns as i64 as f64 / self.divisor()
+    }
+
+    /// By what its load is divided: its weight.
+    #[inline]
+    fn divisor(&self) -> f64 {
+        self.weight.max(1) as f64
     }
 }
 
@@ -118,6 +127,14 @@ pub struct Known {
     pub new: bool,
     /// What it has to do, None where that is not known.
     pub work: Option<Work>,
+}
+
+impl Known {
+    /// Has the work of another moment.
+    #[inline]
+    pub(crate) fn work_as(&mut self, other: &Known) {
+        (self.work, self.suspect) = (other.work, other.suspect);
+    }
 }
 
 /// How a peer stands, the best first: a pick is among the peers of the best standing that any candidate has, so that
@@ -172,49 +189,37 @@ pub fn pick(
         let index = least_conn::least_conn_of(candidates, |c| !c.absent)?;
         return Some(Picked { index, reason: Reason::Bypass });
     }
-    let standing = candidates.iter().filter(|c| !c.absent).map(|c| c.known.standing).min()?;
-    let all_are = match standing {
-        Standing::Ready | Standing::Failing => None,
-        Standing::Over => Some(Reason::Limit),
-        Standing::Closed => Some(Reason::LeastConn),
+    let (rule, how) = (block.balance.algorithm.rule, block.balance.pick);
+    let least = match rule {
+        Rule::LeastConn => return by_connections(candidates),
+        Rule::LeastWork => least_work::least_work(candidates, f64::from(prompt))?,
+        Rule::Score(_) => Least::of(candidates, |c| -scored::worth(c))?,
     };
-    if let Some(reason) = all_are {
-        return least_conn(candidates, standing).map(|index| Picked { index, reason });
+    let by_rule = match least.standing {
+        Standing::Ready => true,
+        // How fast peers were that all fail now means nothing.
+        Standing::Failing => !matches!(rule, Rule::LeastWork),
+        Standing::Over | Standing::Closed => false,
+    };
+    if !by_rule {
+        return by_connections(candidates);
     }
-    match by_rule(&block.balance, prompt, candidates, standing, rng) {
-        Some(index) => {
-            // Where no peer has metrics, none is worse off than the others.
-            let fresh = candidates.get(index).is_some_and(|c| c.known.fresh);
-            let stale = !fresh && candidates.iter().any(|c| !c.absent && c.known.fresh);
-            Some(Picked { index, reason: if stale { Reason::Stale } else { Reason::Score } })
-        }
-        None => least_conn(candidates, standing).map(|index| Picked { index, reason: Reason::LeastConn }),
-    }
+    let rated = || candidates.iter().filter(|c| c.stands(least.standing)).all(|c| c.known.rated);
+    let picked = match how {
+        _ if matches!(rule, Rule::LeastWork) && !rated() => least_work::pick(candidates, &least),
+        Pick::Random => scored::random(candidates, least.standing, rng),
+        Pick::Best => scored::best(candidates),
+    };
+    let Some(index) = picked else { return by_connections(candidates) };
+    // Where no peer has metrics, none is worse off than the others.
+    let stale = least.any_fresh && !candidates.get(index)?.known.fresh;
+    Some(Picked { index, reason: if stale { Reason::Stale } else { Reason::Score } })
 }
 
 /// The probability with which `pick=random` picks each of the candidates; all 0 where no score is above 0.
 pub fn shares(candidates: &[Candidate]) -> impl Iterator<Item = f64> {
     let standing = candidates.iter().map(|c| c.known.standing).min().unwrap_or_default();
-    let total: f64 = candidates.iter().map(|c| scored::worth(c, standing)).sum();
+    let total: f64 = candidates.iter().map(|c| scored::worth_of(c, standing)).sum();
     let of_total = move |worth: f64| if total > 0.0 && total.is_finite() { worth / total } else { 0.0 };
-    candidates.iter().map(move |c| of_total(scored::worth(c, standing)))
-}
-
-/// The choice of the algorithm, None where it has nothing to go by.
-fn by_rule(
-    how: &Balance,
-    prompt: u32,
-    candidates: &mut [Candidate],
-    standing: Standing,
-    rng: &mut fastrand::Rng,
-) -> Option<usize> {
-    let rated = || candidates.iter().filter(|c| c.stands(standing)).all(|c| c.known.rated);
-    match (how.algorithm.rule, how.pick) {
-        (Rule::LeastConn, _) => None,
-        // How fast peers were that all fail now means nothing.
-        (Rule::LeastWork, _) if standing == Standing::Failing => None,
-        (Rule::LeastWork, _) if !rated() => least_work::least_work(candidates, standing, f64::from(prompt)),
-        (_, Pick::Random) => scored::random(candidates, standing, rng),
-        (_, Pick::Best) => scored::best(candidates, standing),
-    }
+    candidates.iter().map(move |c| of_total(scored::worth_of(c, standing)))
 }

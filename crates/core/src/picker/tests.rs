@@ -59,13 +59,13 @@ fn scores_that_engines_give_themselves_go_before_the_least_work() {
 #[test]
 fn least_conn_compares_by_weight() {
     let mut peers = [peer(4, 2, None), peer(3, 1, None), peer(9, 4, None)];
-    assert_eq!(least_conn(&mut peers, Standing::Ready), Some(0));
+    assert_eq!(least_conn(&mut peers), Some(0));
 }
 
 #[test]
 fn ties_rotate_by_smooth_weighted_round_robin() {
     let mut peers = [peer(0, 5, None), peer(0, 1, None), peer(0, 1, None)];
-    let turns: Vec<_> = (0..7).map(|_| least_conn(&mut peers, Standing::Ready).unwrap()).collect();
+    let turns: Vec<_> = (0..7).map(|_| least_conn(&mut peers).unwrap()).collect();
     // The order of nginx's own documentation for the weights 5, 1, 1.
     assert_eq!(turns, [0, 0, 1, 0, 2, 0, 0]);
 }
@@ -239,7 +239,7 @@ proptest! {
     fn a_pick_that_is_not_best_stays_within_its_weights(
         weights in prop::collection::vec(1i64..10, 2..20), conns in prop::collection::vec(0u64..4, 20)) {
         let mut peers: Vec<_> = weights.iter().zip(&conns).map(|(&w, &c)| peer(c, w, None)).collect();
-        let index = least_conn(&mut peers, Standing::Ready).unwrap();
+        let index = least_conn(&mut peers).unwrap();
         let load = |p: &Candidate| p.conns as f64 / p.weight as f64;
         prop_assert!(peers.iter().all(|p| load(p) >= load(&peers[index]) - 1e-9));
         prop_assert_eq!(peers.iter().map(|p| p.current_weight).sum::<i64>(), 0);

@@ -26,6 +26,15 @@ pub struct Freshness {
     pub stale: u64,
 }
 
+/// Numbers that change whenever something of what is known of a group's peers becomes another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Versions {
+    /// For all but the next.
+    pub remade: u64,
+    /// For what is in flight at the peers, which is counted for each request.
+    pub counted: u64,
+}
+
 /// The scores of a group of peers.
 #[derive(Debug, Default)]
 pub struct Scores {
@@ -33,8 +42,7 @@ pub struct Scores {
     known: Vec<Known>,
     /// The board's version that they were made of; None if they were made of nothing yet.
     version: Option<u64>,
-    /// A number that changes whenever something of what is known becomes another.
-    remade: u64,
+    versions: Versions,
     /// When a sample grows stale and they must be made anew though the version stays, in ms.
     expires: u64,
     /// What each peer that is not closed reports, or is taken to.
@@ -86,9 +94,14 @@ impl Scores {
         self.known.get(index).copied().unwrap_or_default()
     }
 
-    /// A number that changes whenever something of what [`Scores::get`] gives becomes another.
-    pub fn remade(&self) -> u64 {
-        self.remade
+    /// What is known of all peers, in the order of the group.
+    pub fn known(&self) -> &[Known] {
+        &self.known
+    }
+
+    /// Which version of it this is.
+    pub fn versions(&self) -> Versions {
+        self.versions
     }
 
     /// The requests of others at the peer at `index` of the group, as far as its metrics or those of the others tell.
@@ -116,6 +129,12 @@ impl Scores {
     pub fn get_for(&self, index: usize, asked: &Asked) -> Option<Known> {
         let known = self.get(index);
         if asked.is_for_any() { Some(known) } else { self.by_model.known(index, asked, known) }
+    }
+
+    /// Whether the peer at `index` serves the model of a request.
+    #[inline(never)]
+    pub(crate) fn serves(&self, index: usize, asked: &Asked) -> bool {
+        self.get_for(index, asked).is_some()
     }
 
     /// What is known of the peer at `index`, to be shown. Where the algorithm goes by work, the score is the least work of
@@ -166,7 +185,7 @@ impl Scores {
             return;
         }
         self.version = Some(version);
-        self.remade = self.remade.wrapping_add(1);
+        self.versions.remade = self.versions.remade.wrapping_add(1);
         self.expires = u64::MAX;
         self.pace.forget();
         self.known.clear();

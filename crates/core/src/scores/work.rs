@@ -60,7 +60,7 @@ impl Scores {
         now: u64,
     ) {
         board.all_in_flight(slots, &mut self.in_flight);
-        self.remade = self.remade.wrapping_add(1);
+        self.versions.counted = self.versions.counted.wrapping_add(1);
         self.pace.picks = self.pace.picks.wrapping_add(1);
         let anew = self.pace.picks % ASKED_ANEW == 0;
         if anew || now >= self.pace.until {
@@ -69,14 +69,13 @@ impl Scores {
         let peers = self.known.iter_mut().zip(&self.in_flight).zip(&self.pace.others).zip(slots);
         for (((known, own), others), slot) in peers {
             let Some(work) = &mut known.work else { continue };
-            let own = InFlight::from(*own);
-            work.prefill = own.prefill as f64;
-            work.requests = own.active as f64 + others;
+            work.prefill = f64::from(own.prefill());
+            work.requests = f64::from(own.requests()) + others;
             known.suspect = false;
-            if let (Some(bound), 1..) = (silence, own.streams) {
-                let slot = slot.and_then(|slot| board.slot(slot as usize));
-                let more = slot.map_or(0.0, |slot| overdue(&slot, known.fresh, bound, now));
-                work.requests += more * own.streams as f64;
+            if own.streams() > 0 {
+                let slot = slot.and_then(|slot| board.slot(slot as usize)).zip(silence);
+                let more = slot.map_or(0.0, |(slot, bound)| overdue(&slot, known.fresh, bound, now));
+                work.requests += more * f64::from(own.streams());
                 known.suspect = more > 0.0;
             }
         }
@@ -84,6 +83,7 @@ impl Scores {
 
     /// Reads how fast the peers are. With `anew`, those that have long been idle are taken to be as fast as the best.
     fn read_speeds(&mut self, board: &Board, slots: &[Option<u32>], anew: bool, now: u64) {
+        self.versions.remade = self.versions.remade.wrapping_add(1);
         let Pace { until, others, speeds, idle, .. } = &mut self.pace;
         let learned = |slot: &Option<u32>| Some(board.slot((*slot)? as usize)?.learned());
         speeds.clear();

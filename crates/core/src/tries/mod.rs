@@ -7,6 +7,7 @@ mod tests;
 mod verdict;
 
 pub use crate::answer::{Answer, Delivery, Part};
+pub use teaching::is_shown;
 
 use crate::algorithm::requests;
 use crate::balancer::Taken;
@@ -135,23 +136,22 @@ impl Tries {
             }
         }
         let one = self.tries.get_mut(index as usize)?;
-        *one = Try {
-            generation: one.generation.wrapping_add(1),
-            live: true,
-            slot,
-            prefill: prompt,
-            speaks: false,
-            prompted: prompt > 0,
-            trial,
-            shown: false,
-            tokens,
-            requests: requests(before.active as f64, others),
-            picked_at: now,
-            computed_at,
-            blocked_since: 0,
-            blocked: 0,
-            answer: Answer::default(),
-        };
+        // Field by field: a whole `Try` would be copied, its answer included.
+        one.generation = one.generation.wrapping_add(1);
+        one.live = true;
+        one.slot = slot;
+        one.prefill = prompt;
+        one.speaks = false;
+        one.prompted = prompt > 0;
+        one.trial = trial;
+        one.shown = false;
+        one.tokens = tokens;
+        one.requests = requests(before.active as f64, others);
+        one.picked_at = now;
+        one.computed_at = computed_at;
+        one.blocked_since = 0;
+        one.blocked = 0;
+        one.answer.begin_anew();
         Some(Id { index, generation: one.generation })
     }
 

@@ -12,6 +12,18 @@ const ENOUGH_TOKENS: f64 = 8.0;
 /// buffers meanwhile came at once afterwards.
 const BLOCKED_PART: f64 = 0.05;
 
+/// Answers of a peer that are read to their end where what they teach is only shown.
+const SHOWN: u64 = 8;
+
+/// Beyond these, one answer in so many is: the numbers that are shown stay those of today.
+const SHOWN_EVERY: u64 = 16;
+
+/// Whether an answer that a peer is about to give is read to its end where nothing is chosen by what answers teach, and the
+/// numbers are only shown: under `least_conn`. To read every answer costs as much as all else that a request needs.
+pub fn is_shown(peer: &Slot) -> bool {
+    peer.learned().wait().count() < SHOWN || peer.totals().picks % SHOWN_EVERY == 0
+}
+
 impl Try {
     /// Whether nginx reads a stream of it.
     pub(super) fn is_read(&self) -> bool {

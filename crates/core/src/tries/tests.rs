@@ -394,3 +394,19 @@ fn a_trial_that_shows_nothing_leaves_the_right_to_try_to_another() {
     tries.end(at, id, Ending::Aborted, 3_100_000);
     assert_eq!(health.condition(3_100), Condition::OnTrial);
 }
+
+#[test]
+fn where_numbers_are_only_shown_one_of_many_answers_is_read_once_some_have_taught() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(1));
+    let mut read = Vec::new();
+    for n in 0..72 {
+        let now = NOW + 250_000 * n;
+        let id = tries.begin(zone.ledger(), &to(0, 0.0), 100, now).unwrap();
+        if is_shown(&zone.slot()) {
+            read.push(n);
+            tries.count(zone.ledger(), id, tokens(2), now + 100_000);
+        }
+        tries.end(zone.ledger(), id, Ending::Completed, now + 200_000);
+    }
+    assert_eq!(read, [0, 1, 2, 3, 4, 5, 6, 7, 15, 31, 47, 63]);
+}

@@ -5,7 +5,7 @@
 //! so that near ones tie; longer ones count as 5 s. A peer that nobody was sent to for `fail_timeout` has its time halved,
 //! once more each time that passes again.
 
-use tblb_core::picker::{self, Candidate, Known, Standing};
+use tblb_core::picker::{self, Candidate, Known};
 
 use super::choice::{gather, settle};
 use super::{Context, Ending, Policy, Scene, Seen, Try, View};
@@ -62,7 +62,7 @@ impl Policy for LeastTime {
             // The comparison and the turns among equals are those of least_conn, of other numbers.
             candidate.conns = estimate(self.times[at], halved, candidate.conns);
         }
-        let picked = picker::least_conn(&mut self.candidates, Standing::Ready)?;
+        let picked = picker::least_conn(&mut self.candidates)?;
         settle(&mut view, &self.candidates, picked)
     }
 

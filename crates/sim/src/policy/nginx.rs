@@ -1,6 +1,6 @@
 //! The methods of nginx that need only what its list of peers says.
 
-use tblb_core::picker::{self, Candidate, Known, Standing};
+use tblb_core::picker::{self, Candidate, Known};
 
 use super::choice::{gather, settle, two};
 use super::{Policy, Seen, View};
@@ -48,7 +48,7 @@ impl Policy for Nginx {
                     // Where nobody has connections all are tied, and ties are broken by smooth weighted round robin.
                     self.candidates.iter_mut().for_each(|candidate| candidate.conns = 0);
                 }
-                let picked = picker::least_conn(&mut self.candidates, Standing::Ready)?;
+                let picked = picker::least_conn(&mut self.candidates)?;
                 settle(&mut view, &self.candidates, picked)
             }
         }
