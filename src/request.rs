@@ -13,7 +13,7 @@ use ngx::ffi::{
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
-use tblb_core::algorithm::Algorithm;
+use tblb_core::algorithm::{Algorithm, Rule};
 use tblb_core::balancer::Taken;
 use tblb_core::model::Name;
 use tblb_core::tries::{Ending, Id};
@@ -51,8 +51,8 @@ struct Current {
     waits_for_token: bool,
     /// That time in µs, until it is clear that nothing on the way held the answer back.
     ttft: Option<u64>,
-    /// The answer is read to its end.
-    teaches: bool,
+    /// The answer is followed to its end: it teaches, or its pauses and errors count.
+    follows: bool,
     /// The client has not taken all that came.
     blocked: bool,
 }
@@ -175,7 +175,7 @@ impl Kept {
     pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static Algorithm, picked_at: u64) {
         let Taken { slot, score, reason, .. } = taken;
         self.end(0);
-        let (id, teaches) = worker::begin_try(&taken, prompt, algorithm.rule, picked_at).unzip();
+        let (id, reads) = worker::begin_try(&taken, prompt, picked_at).unzip();
         self.code.set(None);
         // Subrequests (authentication, mirrors) are picks too, but nobody waits for the first token of theirs.
         // SAFETY: the request is alive: it is what is being balanced.
@@ -188,7 +188,7 @@ impl Kept {
             waits_for_body: true,
             waits_for_token: main,
             ttft: None,
-            teaches: teaches == Some(true),
+            follows: id.is_some() && (reads == Some(true) || !matches!(algorithm.rule, Rule::LeastConn)),
             blocked: false,
         }));
         self.told.push(Said { state, algorithm: algorithm.name, score, reason, ttft: None }, self.request);

@@ -14,12 +14,11 @@ use ngx::ffi::{
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr;
-use tblb_core::algorithm::Rule;
 use tblb_core::balancer::Taken;
 use tblb_core::board::{Board, Row};
 use tblb_core::failpoint::{Point, hit};
 use tblb_core::scores::Verdict;
-use tblb_core::tries::{Delivery, Ending, Id, Ledger, Tries, is_shown};
+use tblb_core::tries::{Delivery, Ending, Id, Ledger, Tries};
 
 /// How often a worker looks after its lease and its peers: six times within the time in which a lease expires.
 const TICK_MS: ngx_msec_t = 250;
@@ -287,21 +286,19 @@ pub fn prompt(upstream: &UpstreamConf, bytes: u64, is_whole: bool) -> u32 {
 
 /// A request with a prompt of so many tokens goes to the peer that was taken at `now` (µs). The try, and whether its answer is read
 /// to the end; None if it cannot be counted.
-pub fn begin_try(taken: &Taken, prompt: u32, rule: Rule, now: u64) -> Option<(Id, bool)> {
+pub fn begin_try(taken: &Taken, prompt: u32, now: u64) -> Option<(Id, bool)> {
     with(|worker| {
-        let at = worker.ledger()?;
-        let id = worker.tries.begin(at, taken, prompt, now)?;
-        let peer = || at.board.slot(taken.slot? as usize);
-        Some((id, !matches!(rule, Rule::LeastConn) || peer().is_some_and(|peer| is_shown(&peer))))
+        let id = worker.tries.begin(worker.ledger()?, taken, prompt, now)?;
+        Some((id, worker.tries.reads(id)))
     })
     .flatten()
 }
 
-/// Bytes of the answer to a try come. Whether the answer began with them: with its first generated text where its form is
-/// known.
-pub fn read(id: Id, bytes: &[u8]) -> bool {
+/// Bytes of the answer to a try come; `is_whole` says whether it is known to come in one piece. Whether the answer began with
+/// them: with its first generated text where its form is known.
+pub fn read(id: Id, bytes: &[u8], is_whole: bool) -> bool {
     let now = clock::now_us();
-    with(|worker| Some(worker.tries.read(worker.ledger()?, id, bytes, now))).flatten() == Some(true)
+    with(|worker| Some(worker.tries.read(worker.ledger()?, id, bytes, is_whole, now))).flatten() == Some(true)
 }
 
 /// The rest of the answer to a try cannot be read, so that the answer teaches nothing.

@@ -106,6 +106,7 @@ fn request(board: &Board, zone: &Zone, slot: u32) {
             ledger,
             id,
             b"data: {\"choices\":[{\"text\":\" the quick brown fox\"}]}\n\n",
+            false,
             now.saturating_add(zone.key),
         );
         tries.end(ledger, id, ending, now.saturating_add(zone.key));

@@ -165,7 +165,7 @@ impl Zone {
         (request.speaks, request.prefill, request.late) = (true, 0, u64::MAX);
         let (id, worker) = (request.id, request.worker);
         let text = "data: {\"choices\":[{\"text\":\" a token or more\"}]}\n\n".repeat(usize::from(lines) + 1);
-        self.with(worker, |tries, at| tries.read(at, id, text.as_bytes(), now));
+        self.with(worker, |tries, at| tries.read(at, id, text.as_bytes(), false, now));
     }
 
     fn end(&mut self, of: usize, how: u8, now: u64) {

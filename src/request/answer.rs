@@ -10,12 +10,12 @@ use ngx::ffi::{
 use tblb_core::tries::Delivery;
 
 impl Kept {
-    /// Whether a try runs of which the answer's body is of interest. Of an answer that is not read to
-    /// its end the time to the first token alone is.
+    /// Whether a try runs of which the answer's body is of interest. Of an answer that is not followed to its end the time to
+    /// the first token alone is.
     pub fn listens(&self) -> bool {
         self.current
             .get()
-            .is_some_and(|current| current.waits_for_token || current.ttft.is_some() || current.teaches)
+            .is_some_and(|current| current.waits_for_token || current.ttft.is_some() || current.follows)
     }
 
     /// A part of the answer's body comes, of which the bytes are known or only their number.
@@ -30,20 +30,18 @@ impl Kept {
         // An error, a compressed answer, or a part that nginx has put into a file.
         // SAFETY: as above.
         let is_readable = !is_first || upstream.is_some_and(|upstream| unsafe { is_plain(upstream) });
-        // Of an answer in one piece nothing need be read to know when its first token came.
-        let is_brief =
-            !current.teaches && upstream.is_some_and(|upstream| upstream.headers_in.content_length_n >= 0);
-        if let Some(id) = current.id.filter(|_| !is_readable || is_brief || part.is_err()) {
+        let is_whole = upstream.is_some_and(|upstream| upstream.headers_in.content_length_n >= 0);
+        if let Some(id) = current.id.filter(|_| !is_readable || part.is_err()) {
             worker::give_up(id);
         }
         let begins = match current.id {
-            Some(id) => worker::read(id, part.unwrap_or(b"\0")),
+            Some(id) => worker::read(id, part.unwrap_or(b"\0"), is_whole),
             None => is_first,
         };
         if begins && std::mem::take(&mut current.waits_for_token) {
             current.ttft = upstream.and_then(|upstream| self.first_token(upstream, current.picked_at));
         }
-        if current.id.filter(|_| !is_brief).is_none_or(|id| {
+        if current.id.filter(|_| !is_whole).is_none_or(|id| {
             current.ttft.is_some() && worker::delivery(id, current.picked_at) == Some(Delivery::Streamed)
         }) {
             self.settle(current);

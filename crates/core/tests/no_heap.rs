@@ -73,7 +73,7 @@ impl Worker {
         let terms = Terms { block: &self.block, board: Some(&self.board), prompt, now };
         let pick = self.group.pick(terms, &mut self.rng, |_, _| ()).unwrap();
         let id = self.tries.begin(at, &pick.taken, prompt, now * 1000).unwrap();
-        self.tries.read(at, id, b"data: {\"choices\":[{\"text\":\"hello\"}]}\n\n", now * 1000 + 50);
+        self.tries.read(at, id, b"data: {\"choices\":[{\"text\":\"hello\"}]}\n\n", false, now * 1000 + 50);
         self.tries.count(at, id, Part { events: 3, tokens: 3.0 }, now * 1000 + 900);
         let ending = [Ending::Completed, Ending::Failed, Ending::Refused, Ending::Aborted][now as usize % 4];
         self.tries.end(at, id, ending, now * 1000 + 1000);

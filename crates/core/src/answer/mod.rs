@@ -10,6 +10,7 @@ mod json;
 mod keys;
 mod opening;
 mod paths;
+mod skim;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -98,6 +99,20 @@ impl Answer {
         if self.frames.form() == Form::Other && !bytes.is_empty() {
             seen.sign();
         }
+    }
+
+    /// Passes over a piece that came at `now` (µs): it is a sign of life, and looked through for an error, but its tokens are not
+    /// counted.
+    pub fn skim(&mut self, bytes: &[u8], now: u64) {
+        // A comment, which servers send while an engine is silent.
+        if bytes.starts_with(b":") {
+            return;
+        }
+        self.seen.sign();
+        if self.seen.first_at > 0 {
+            self.seen.last_at = now;
+        }
+        self.seen.error |= skim::shows_error(bytes);
     }
 
     /// Counts generated events that came at `now` (µs), in place of their bytes.

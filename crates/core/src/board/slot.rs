@@ -39,7 +39,8 @@ mod word {
     pub const FAILURES: usize = PICKS + 2;
     pub const ABORTS: usize = PICKS + 3;
     pub const CHANGED_AT: usize = PICKS + 4;
-    pub const HEALTH: usize = CHANGED_AT + 1;
+    pub const READ_AT: usize = CHANGED_AT + 1;
+    pub const HEALTH: usize = READ_AT + 1;
     pub const TTFT: usize = HEALTH + health::WORDS;
     // From a cache line's begin.
     pub const LEARNED: usize = (TTFT + ttft::WORDS).next_multiple_of(8);
@@ -340,6 +341,16 @@ impl<'a> Slot<'a> {
     /// When the numbers that the engine reports changed last, in ms; 0 before the first sample.
     pub fn changed_at(&self) -> u64 {
         self.get(word::CHANGED_AT)
+    }
+
+    /// When the last answer began that is read to its end, in ms; 0 before the first.
+    pub fn read_at(&self) -> u64 {
+        self.get(word::READ_AT)
+    }
+
+    /// An answer that begins at `now` (ms) is read to its end.
+    pub fn set_read_at(&self, now: u64) {
+        self.set(word::READ_AT, now);
     }
 
     /// The times to the first body byte.

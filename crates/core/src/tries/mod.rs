@@ -7,12 +7,12 @@ mod tests;
 mod verdict;
 
 pub use crate::answer::{Answer, Delivery, Part};
-pub use teaching::is_shown;
 
 use crate::algorithm::requests;
 use crate::balancer::Taken;
 use crate::board::{Board, InFlight, Row, Slot};
 use crate::failpoint::{Point, hit};
+use teaching::is_read_next;
 
 /// How often the tries are looked through for prompts that must be computed by now, in µs.
 const SWEEP_US: u64 = 50_000;
@@ -84,6 +84,8 @@ struct Try {
     trial: bool,
     /// Whether its answer has shown that the peer is well.
     shown: bool,
+    /// Whether its answer is read to the end, so that it teaches.
+    reads: bool,
     /// Tokens that stood before its first one when it was picked.
     tokens: f64,
     /// Requests that were there when it was picked (see [`requests`]).
@@ -122,10 +124,11 @@ impl Tries {
         at.row.enter(slot as usize, InFlight::one(prompt));
         hit(Point::TryEntered);
         let tokens = before.prefill as f64 + f64::from(prompt) + BESIDE;
-        let mut computed_at = u64::MAX;
+        let (mut computed_at, mut reads) = (u64::MAX, false);
         if let Some(known) = at.board.slot(slot as usize) {
             known.count_pick();
             hit(Point::PickCounted);
+            reads = is_read_next(&known, now / 1000);
             let learned = known.learned();
             if learned.is_old(before.active, now / 1000) {
                 learned.age();
@@ -145,6 +148,7 @@ impl Tries {
         one.prompted = prompt > 0;
         one.trial = trial;
         one.shown = false;
+        one.reads = reads;
         one.tokens = tokens;
         one.requests = requests(before.active as f64, others);
         one.picked_at = now;
@@ -173,6 +177,7 @@ impl Tries {
             prompted: false,
             trial: false,
             shown: false,
+            reads: false,
             tokens: 0.0,
             requests: 1.0,
             picked_at: 0,
@@ -188,10 +193,18 @@ impl Tries {
         self.tries.get_mut(id.index as usize).filter(|one| one.live && one.generation == id.generation)
     }
 
-    /// Bytes of the answer come at `now` (µs). Whether the answer began with them: with its first generated text, or with its
-    /// first byte where its form is not known.
-    pub fn read(&mut self, at: Ledger, id: Id, bytes: &[u8], now: u64) -> bool {
-        self.get(id).is_some_and(|one| one.hear(at, now, |answer| answer.read(bytes, now)))
+    /// Whether the answer is read to its end. Of other answers only what comes before the first generated text is read.
+    pub fn reads(&mut self, id: Id) -> bool {
+        self.get(id).is_some_and(|one| one.reads)
+    }
+
+    /// Bytes of the answer come at `now` (µs); `is_whole` says whether it is known to come in one piece. Whether the answer began
+    /// with them: with its first generated text, or with its first byte where its form is not known or it comes in one piece.
+    pub fn read(&mut self, at: Ledger, id: Id, bytes: &[u8], is_whole: bool, now: u64) -> bool {
+        self.get(id).is_some_and(|one| {
+            let skims = !one.reads && (is_whole || one.speaks);
+            one.hear(at, now, |answer| if skims { answer.skim(bytes, now) } else { answer.read(bytes, now) })
+        })
     }
 
     /// Generated events of the answer come at `now` (µs), in place of their bytes. Whether the answer began with them.
@@ -235,7 +248,7 @@ impl Tries {
             match ending {
                 Ending::Completed => {
                     slot.count_completion();
-                    if one.prompted {
+                    if one.prompted && one.reads {
                         one.teach(&slot);
                     }
                 }

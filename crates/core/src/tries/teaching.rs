@@ -12,16 +12,21 @@ const ENOUGH_TOKENS: f64 = 8.0;
 /// buffers meanwhile came at once afterwards.
 const BLOCKED_PART: f64 = 0.05;
 
-/// Answers of a peer that are read to their end where what they teach is only shown.
-const SHOWN: u64 = 8;
+/// The first answers of a peer are read to their end, so that it is soon known.
+const FIRST_ANSWERS: u64 = 8;
 
-/// Beyond these, one answer in so many is: the numbers that are shown stay those of today.
-const SHOWN_EVERY: u64 = 16;
+/// Later ones are read if the last one that was read began this long ago, in ms: five a second teach as well as all, and to read
+/// every answer would cost more than all else that a request needs.
+const READ_EVERY_MS: u64 = 200;
 
-/// Whether an answer that a peer is about to give is read to its end where nothing is chosen by what answers teach, and the
-/// numbers are only shown: under `least_conn`. To read every answer costs as much as all else that a request needs.
-pub fn is_shown(peer: &Slot) -> bool {
-    peer.learned().wait().count() < SHOWN || peer.totals().picks % SHOWN_EVERY == 0
+/// Whether the answer to the request that goes to a peer at `now` (ms) is read to its end.
+pub(super) fn is_read_next(peer: &Slot, now: u64) -> bool {
+    let reads =
+        peer.learned().wait().count() < FIRST_ANSWERS || now.saturating_sub(peer.read_at()) >= READ_EVERY_MS;
+    if reads {
+        peer.set_read_at(now);
+    }
+    reads
 }
 
 impl Try {

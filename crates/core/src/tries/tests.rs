@@ -182,7 +182,7 @@ fn answer(zone: &Zone, events: u64, mut with: impl FnMut(&mut Tries, Id, u64, u6
     for n in 0..events {
         let now = 1_100_000 + n * 20_000;
         with(&mut tries, id, n, now);
-        tries.read(at, id, event(" a").as_bytes(), now);
+        tries.read(at, id, event(" a").as_bytes(), false, now);
     }
     tries.end(at, id, Ending::Completed, NOW);
 }
@@ -193,12 +193,12 @@ fn comments_and_events_without_text_are_no_beginning() {
     let at = zone.ledger();
     let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
     for quiet in [": keep-alive\n\n", &event("")] {
-        assert!(!tries.read(at, id, quiet.as_bytes(), 1_010_000));
+        assert!(!tries.read(at, id, quiet.as_bytes(), false, 1_010_000));
     }
     assert_eq!((zone.in_flight(), zone.slot().learned().heard_at()), ((1, 100), 0));
-    assert!(tries.read(at, id, event(" a").as_bytes(), 1_020_000));
-    assert!(!tries.read(at, id, event(" a").as_bytes(), 1_040_000));
-    assert!(!tries.read(at, id, b": keep-alive\n\n", 1_090_000));
+    assert!(tries.read(at, id, event(" a").as_bytes(), false, 1_020_000));
+    assert!(!tries.read(at, id, event(" a").as_bytes(), false, 1_040_000));
+    assert!(!tries.read(at, id, b": keep-alive\n\n", false, 1_090_000));
     assert_eq!((zone.in_flight(), zone.slot().learned().heard_at()), ((1, 0), 1_040));
     assert_eq!(zone.slot().learned().gap().get(), Some(20.0));
 }
@@ -213,7 +213,7 @@ fn errors_and_what_cannot_be_read_teach_nothing() {
     });
     answer(&zone, 40, |tries, id, n, now| {
         if n == 20 {
-            tries.read(zone.ledger(), id, b"data: {\"error\":{\"message\":\"x\"}}\n\n", now);
+            tries.read(zone.ledger(), id, b"data: {\"error\":{\"message\":\"x\"}}\n\n", false, now);
         }
     });
     let learned = zone.slot().learned();
@@ -232,7 +232,7 @@ fn what_was_held_back_teaches_nothing() {
     for gap in [0, 100] {
         let id = tries.begin(at, &to(0, 0.0), 200, 1_000_000).unwrap();
         (0..40).for_each(|n| {
-            tries.read(at, id, event(" a").as_bytes(), 1_900_000 + n * gap);
+            tries.read(at, id, event(" a").as_bytes(), false, 1_900_000 + n * gap);
         });
         tries.end(at, id, Ending::Completed, NOW);
     }
@@ -346,7 +346,7 @@ fn an_error_in_the_body_of_a_success_is_a_failure() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();
     let id = tries.begin(at, &to(0, 0.0), 100, 1_000_000).unwrap();
-    tries.read(at, id, b"{\"object\":\"error\",\"message\":\"x\"}", 1_010_000);
+    tries.read(at, id, b"{\"object\":\"error\",\"message\":\"x\"}", false, 1_010_000);
     tries.end(at, id, Ending::Completed, 1_010_000);
     let totals = zone.slot().totals();
     assert_eq!((totals.failures, totals.completions, zone.slot().health().failures()), (1, 0, 1));
@@ -396,17 +396,43 @@ fn a_trial_that_shows_nothing_leaves_the_right_to_try_to_another() {
 }
 
 #[test]
-fn where_numbers_are_only_shown_one_of_many_answers_is_read_once_some_have_taught() {
+fn five_answers_a_second_are_read_once_some_have_taught() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(1));
+    let at = zone.ledger();
     let mut read = Vec::new();
-    for n in 0..72 {
-        let now = NOW + 250_000 * n;
-        let id = tries.begin(zone.ledger(), &to(0, 0.0), 100, now).unwrap();
-        if is_shown(&zone.slot()) {
+    for n in 0..40 {
+        let now = NOW + 50_000 * n;
+        let id = tries.begin(at, &to(0, 0.0), 100, now).unwrap();
+        if tries.reads(id) {
             read.push(n);
-            tries.count(zone.ledger(), id, tokens(2), now + 100_000);
         }
-        tries.end(zone.ledger(), id, Ending::Completed, now + 200_000);
+        (0..10).for_each(|token| _ = tries.count(at, id, tokens(1), now + 1_000 + 4_000 * token));
+        tries.end(at, id, Ending::Completed, now + 40_000);
     }
-    assert_eq!(read, [0, 1, 2, 3, 4, 5, 6, 7, 15, 31, 47, 63]);
+    assert_eq!(read, [0, 1, 2, 3, 4, 5, 6, 7, 11, 15, 19, 23, 27, 31, 35, 39]);
+    assert_eq!(zone.slot().learned().tpot().count(), 16);
+}
+
+#[test]
+fn an_answer_that_is_not_read_shows_life_and_errors() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(2));
+    let at = zone.ledger();
+    (0..8).for_each(|_| zone.slot().learned().wait().learn(1_000.0));
+    let mut begin = |now: u64| {
+        zone.slot().set_read_at(now / 1000);
+        let id = tries.begin(at, &to(0, 0.0), 100, now).unwrap();
+        assert!(!tries.reads(id));
+        id
+    };
+    let (stream, whole) = (begin(NOW), begin(NOW));
+    let event = b"data: {\"choices\":[{\"text\":\" a\"}]}\n\n";
+    assert!(!tries.read(at, stream, b": keep-alive\n\n", false, NOW + 1), "a comment is no beginning");
+    assert!(tries.read(at, stream, event, false, NOW + 20_000));
+    assert!(!tries.read(at, stream, event, false, NOW + 40_000));
+    assert_eq!((at.board.in_flight(0).streams, zone.slot().learned().heard_at()), (1, NOW / 1000 + 40));
+    tries.end(at, stream, Ending::Completed, NOW + 50_000);
+    assert_eq!(zone.slot().learned().tpot().get(), None);
+    assert!(tries.read(at, whole, b"{\"error\":{\"code\":500}}", true, NOW + 60_000));
+    tries.end(at, whole, Ending::Completed, NOW + 60_000);
+    assert_eq!((zone.slot().totals().failures, zone.slot().health().failures()), (1, 1));
 }
