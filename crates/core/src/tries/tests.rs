@@ -386,6 +386,9 @@ fn where_numbers_are_only_shown_one_of_many_answers_is_read_once_some_have_taugh
         if is_shown(&zone.slot()) {
             read.push(n);
             tries.count(zone.ledger(), id, tokens(2), now + 100_000);
+        } else {
+            tries.give_up(id);
+            tries.read(zone.ledger(), id, b"the rest is not read", now + 100_000);
         }
         tries.end(zone.ledger(), id, Ending::Completed, now + 200_000);
     }
