@@ -40,7 +40,7 @@ const HIGHEST_MARK: u64 = 16;
 const OFTEN: u64 = 8;
 
 /// Words: failures and refusals in a row, when the last failure was, until when the peer is left alone, until when the right to
-/// try is taken, and the mark.
+/// try is taken, the mark, and whether the last failure was of a request for something that is generated.
 mod word {
     pub const FAILURES: usize = 0;
     pub const REFUSALS: usize = 1;
@@ -48,7 +48,8 @@ mod word {
     pub const RETRY_AT: usize = 3;
     pub const TRIAL_UNTIL: usize = 4;
     pub const MARK: usize = 5;
-    pub const END: usize = 6;
+    pub const GENERATES: usize = 6;
+    pub const END: usize = 7;
 }
 
 pub(super) const WORDS: usize = word::END;
@@ -104,6 +105,17 @@ impl<'a> Health<'a> {
     /// When the last failure was, in ms.
     pub fn failed_at(&self) -> u64 {
         self.get(word::FAILED_AT)
+    }
+
+    /// Whether the last failure was of a request for something that is generated: then other requests show nothing, since an
+    /// engine may list its models and generate nothing.
+    pub fn fails_to_generate(&self) -> bool {
+        self.get(word::GENERATES) > 0
+    }
+
+    /// Records that for the last failure.
+    pub fn set_fails_to_generate(&self, generates: bool) {
+        self.set(word::GENERATES, u64::from(generates));
     }
 
     /// An attempt that began at `begun` failed now. True if the peer was well until now.

@@ -301,6 +301,25 @@ fn failures_count_until_a_good_answer() {
 }
 
 #[test]
+fn lists_that_come_show_nothing_of_an_engine_that_generates_nothing() {
+    let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
+    let (at, health) = (zone.ledger(), zone.slot().health());
+    let mut ends = |prompt: u32, ending: Ending, at_ms: u64| {
+        let id = tries.begin(at, &to(0, 0.0), prompt, at_ms * 1000).unwrap();
+        tries.end(at, id, ending, at_ms * 1000 + 10);
+        health.failures()
+    };
+    assert_eq!([1, 2, 3].map(|ms| ends(0, Ending::Refused, ms)), [0; 3], "pages that nobody has");
+    assert_eq!((ends(100, Ending::Failed, 10), ends(0, Ending::Completed, 20)), (1, 1));
+    assert_eq!(ends(100, Ending::Completed, 30), 0);
+    assert_eq!(
+        (ends(0, Ending::Failed, 40), ends(0, Ending::Completed, 50)),
+        (1, 0),
+        "where nothing is generated"
+    );
+}
+
+#[test]
 fn clients_that_give_up_count_where_they_had_reason_to() {
     let (zone, mut tries) = (Zone::new(), Tries::with_capacity(4));
     let at = zone.ledger();

@@ -20,18 +20,27 @@ impl Try {
     /// Records what the end of the try shows: a good answer, a failure, or nothing.
     pub(super) fn judge(&self, at: Ledger, slot: &Slot, ending: Ending, now: u64) {
         let (begun, now_ms, health) = (self.picked_at / 1000, now / 1000, slot.health());
+        let failed = match ending {
+            Ending::Failed => true,
+            Ending::Aborted => self.kept_client_waiting(slot, now),
+            Ending::Completed | Ending::Refused => false,
+        };
         let changed = match ending {
+            _ if failed => {
+                health.set_fails_to_generate(self.prompted);
+                health.fail(begun, now_ms)
+            }
+            // Lists of models and the like come from engines that generate nothing, too.
+            _ if !self.prompted && (ending == Ending::Refused || health.fails_to_generate()) => false,
             Ending::Completed => health.succeed(begun),
             Ending::Refused => health.refuse(begun, now_ms),
-            Ending::Failed => health.fail(begun, now_ms),
-            Ending::Aborted if self.kept_client_waiting(slot, now) => health.fail(begun, now_ms),
-            Ending::Aborted => false,
+            Ending::Failed | Ending::Aborted => false,
         };
         if changed {
             at.board.touch(slot);
         }
         // A trial that showed nothing leaves the right to try to another request.
-        if self.trial && matches!(ending, Ending::Aborted | Ending::Refused) && health.failures() > 0 {
+        if self.trial && !failed && health.failures() > 0 {
             health.end_trial();
         }
     }
