@@ -197,9 +197,9 @@ impl<P: Copy> Group<P> {
     #[inline]
     pub fn places(&mut self) -> impl Iterator<Item = Place<'_, P>> {
         let Group { scores, candidates, peers, asked, .. } = self;
-        let (scores, asked) = (&*scores, *asked);
+        let (scores, asked, any_serves) = (&*scores, &*asked, asked.is_for_any());
         candidates.iter_mut().zip(peers).enumerate().map(move |(at, (candidate, peer))| {
-            let serves = asked.is_for_any() || scores.serves(at, &asked);
+            let serves = any_serves || scores.serves(at, asked);
             Place { candidate, peer, serves }
         })
     }
