@@ -14,7 +14,14 @@ fn read(pieces: &[&[u8]], gap: u64) -> Answer {
 fuzz_target!(|input: &[u8]| {
     let (body, pieces) = tblb_fuzz::pieces(input);
     let told = |answer: &Answer| {
-        (answer.is_known(), answer.error(), answer.has_begun(), answer.tokens(), answer.steps(), answer.is_stream())
+        (
+            answer.is_known(),
+            answer.error(),
+            answer.has_begun(),
+            answer.tokens(),
+            answer.steps(),
+            answer.is_stream(),
+        )
     };
     let whole = read(&[body], 0);
     assert_eq!(told(&whole), told(&read(&pieces, 0)));
