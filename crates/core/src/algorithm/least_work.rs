@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The row of the table.
 pub static ALGORITHM: Algorithm = Algorithm {
     name: "least_work",
-    formula: "the least τ^0.5·((P + 2.5·p)·σ^0.5·ρ^0.25 + 600·(τ/τ₁)^0.75)²·(n + θ·b + 6): τ learnt time per token, τ₁ that of the fastest node, P prompt tokens before the first byte, p the request's own, σ and ρ how slow the node decodes and computes prompts, by the best of all, n own requests, b those of others, θ 0.1, towards 1 as τ₁ goes from 36 to 40 ms",
+    formula: "the least τ^0.5·((P + 2.5·p)·σ^0.5·ρ^0.25 + 600·(τ/τ₁)^0.75)²·(n + θ·b + 6): τ learnt time per token, τ₁ that of the fastest node, P prompt tokens before the first byte, p the request's own, σ and ρ how slow the node decodes and computes prompts, by the best of all, n own requests, b those of others, θ 0.1, towards 1 as τ₁ goes from 34 to 38 ms",
     purpose: "all pools: it learns the speed of each node, and needs no metrics",
     weights: Weights { waiting: 0.0, cache: 0.0, running: 0.0 },
     rule: Rule::LeastWork,
