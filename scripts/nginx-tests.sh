@@ -62,10 +62,18 @@ method_of() {
 }
 
 # put_in METHOD <TEST: at the top of each upstream, so that keepalive and sticky come after it, in place of the methods
-# that least_conn can stand for.
+# that least_conn can stand for. An upstream with another method keeps that, since two methods in one upstream are an error.
 put_in() {
-    sed -E -e '/^ *upstream [^ ]+ \{/,/^ *\}/{' -e "s/^( *upstream [^ ]+ \\{)/\\1 $1/" \
-        -e '/^ *(least_conn|random( two( least_conn)?)?);$/d' -e '}'
+    awk -v method="$1" '
+        function flush_block() {
+            if (!other) sub(/\{/, "{ " method, block[1])
+            for (i = 1; i <= lines; i++) if (other || block[i] !~ stands) print block[i]
+            lines = 0
+        }
+        BEGIN { stands = "^ *(least_conn|random( two( least_conn)?)?);$" }
+        !lines && /^ *upstream [^ ]+ \{/ { lines = 1; block[1] = $0; other = 0; if (/\}/) flush_block(); next }
+        lines { block[++lines] = $0; if (/^ *(ip_hash|hash [^;]*|least_time [^;]*);/) other = 1; if (/^ *\}/) flush_block(); next }
+        { print }'
 }
 
 # prepare WAY: a directory with the tests as they are run that way.
