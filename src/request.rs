@@ -171,7 +171,7 @@ impl Kept {
         self.model.get()
     }
 
-    /// A peer was picked at `picked_at` (µs), and a try begins, with a prompt of so many tokens.
+    /// A peer was picked at `picked_at` (µs), and a try begins, with a prompt of `prompt` tokens.
     pub fn begin(&self, taken: Taken, prompt: u32, algorithm: &'static Algorithm, picked_at: u64) {
         let Taken { slot, score, reason, .. } = taken;
         self.end(0);

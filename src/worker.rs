@@ -272,7 +272,7 @@ fn each_group_of<T>(upstream: &UpstreamConf, mut f: impl FnMut(&mut Group, bool)
     })?
 }
 
-/// The tokens that a request to an upstream counts for of whose body so many bytes are there. What is usual is learnt from a
+/// The tokens that a request to an upstream counts for, if `bytes` bytes of its body are there. What is usual is learnt from a
 /// body that `is_whole`.
 pub fn prompt(upstream: &UpstreamConf, bytes: u64, is_whole: bool) -> u32 {
     let prompts = with(|worker| worker.board?.prompts(upstream.number)).flatten();
@@ -284,8 +284,8 @@ pub fn prompt(upstream: &UpstreamConf, bytes: u64, is_whole: bool) -> u32 {
     })
 }
 
-/// A request with a prompt of so many tokens goes to the peer that was taken at `now` (µs). The try, and whether its answer is read
-/// to the end; None if it cannot be counted.
+/// A request with a prompt of `prompt` tokens goes to the peer that was taken at `now` (µs). The try, and whether its answer is read
+/// to the end; None if the request cannot be counted.
 pub fn begin_try(taken: &Taken, prompt: u32, now: u64) -> Option<(Id, bool)> {
     with(|worker| {
         let id = worker.tries.begin(worker.ledger()?, taken, prompt, now)?;

@@ -2,11 +2,12 @@
 
 mod checked;
 
+use crate::listen;
 pub use checked::{Checked, check_text};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -59,7 +60,7 @@ pub(crate) struct Ports {
 impl Ports {
     /// Ports that are free now; another process may take one before nginx does.
     pub fn free() -> Ports {
-        let bound = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+        let bound = [(); 2].map(|()| listen(([127, 0, 0, 1], 0).into()));
         let [http, http2] = bound.map(|listener| listener.local_addr().expect("an address"));
         Ports { http, http2 }
     }

@@ -1,10 +1,11 @@
 //! The table of ways in which an engine fails, and a pool of four engines of which one does.
 
 use crate::config::{Config, upstream};
+use crate::listen;
 use crate::nginx::Nginx;
 use crate::node::{Failure, Mood, Node, Speed};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl Pool {
     pub fn start(method: &str, case: &Case) -> Pool {
         let good: Vec<_> = (0..3).map(|_| node(([127, 0, 0, 1], 0).into(), Speed::default())).collect();
         // At an address of its own, so that nobody else gets the port while nothing listens there.
-        let free = TcpListener::bind("127.0.0.2:0").expect("a free port");
+        let free = listen(([127, 0, 0, 2], 0).into());
         let address = free.local_addr().expect("an address");
         drop(free);
         let servers = good.iter().map(Node::name).chain([address.to_string()]);

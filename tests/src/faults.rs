@@ -1,6 +1,7 @@
 //! What an engine may answer when it is asked for its metrics, and what nginx calls that.
 
 use crate::engines::{self, Engine, Fault, MetricsForm, Options};
+use crate::listen;
 use std::net::TcpListener;
 
 /// A switch of the mock engine.
@@ -66,7 +67,7 @@ impl Patient {
     pub fn start(case: Case) -> Patient {
         let metrics = if case.fault == Fault::CutMetrics { MetricsForm::LlamaCpp } else { MetricsForm::Vllm };
         let engine = engines::start(&Options { metrics, ..engines::options() });
-        let elsewhere = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let elsewhere = listen(([127, 0, 0, 1], 0).into());
         elsewhere.set_nonblocking(true).expect("a socket that does not wait");
         Patient { case, engine, elsewhere }
     }

@@ -39,6 +39,9 @@ pub mod scripted;
 pub mod status;
 pub mod ways;
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How long anything may take on a machine that is busy with other things; a test that fails for a time waits so
@@ -60,4 +63,21 @@ pub fn wait_within<T>(time: Duration, what: &str, mut f: impl FnMut() -> Option<
         assert!(Instant::now() < deadline, "waited {time:?} in vain: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Listens at an address. Where the port is 0 any will do, also one below those that the system gives by itself: connections
+/// that were closed within the last minute may hold all of these.
+pub fn listen(address: SocketAddr) -> TcpListener {
+    const PORTS: std::ops::Range<u16> = 10_240..32_768;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    wait_for("a free port", || {
+        let bound = TcpListener::bind(address);
+        let busy = matches!(&bound, Err(error) if error.kind() == ErrorKind::AddrInUse);
+        if !busy || address.port() != 0 {
+            return if busy { None } else { Some(bound.expect("an address of this machine")) };
+        }
+        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Relaxed));
+        let port = PORTS.start + (number % u32::from(PORTS.end - PORTS.start)) as u16;
+        TcpListener::bind(SocketAddr::new(address.ip(), port)).ok()
+    })
 }

@@ -1,7 +1,8 @@
 //! An engine that answers every request with what a test wrote down, piece by piece.
 
+use crate::listen;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -62,7 +63,7 @@ pub struct Scripted {
 impl Scripted {
     /// Starts an engine.
     pub fn start(script: Script) -> Scripted {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = listen(([127, 0, 0, 1], 0).into());
         let address = listener.local_addr().expect("an address");
         let (stopped, requests) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (stop, count) = (Arc::clone(&stopped), Arc::clone(&requests));

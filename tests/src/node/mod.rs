@@ -23,9 +23,10 @@ mod gateway;
 pub mod grpc;
 mod serve;
 
+use crate::listen;
 pub use completions::{Failure, Speed};
 use std::collections::HashSet;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -98,7 +99,7 @@ impl Node {
 
     /// Starts an idle node at an address.
     pub fn start_at(address: SocketAddr) -> Node {
-        let listener = TcpListener::bind(address).expect("a free port");
+        let listener = listen(address);
         let address = listener.local_addr().expect("an address");
         let state = State {
             metrics: page(0.0, 0.0, 0.0),

@@ -87,7 +87,7 @@ impl Best {
         }
     }
 
-    /// What so many requests of others count, in requests of ours.
+    /// The weight of `requests` requests of others, in requests of ours.
     pub fn others(&self, requests: f64) -> f64 {
         self.others * requests
     }

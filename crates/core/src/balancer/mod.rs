@@ -39,7 +39,7 @@ pub struct Group<P> {
 pub struct Terms<'a> {
     /// The directives of the upstream.
     pub block: &'a Block,
-    /// The board, None if there is none: then nothing is known of the peers.
+    /// The board. Without a board nothing is known of the peers.
     pub board: Option<&'a Board<'a>>,
     /// The tokens that the prompt of the request counts for.
     pub prompt: u32,

@@ -82,7 +82,7 @@ fn bucket(us: u64) -> usize {
     if ms <= 1.0 {
         return 0;
     }
-    // Whole octaves are the exponent of the number, of which a power of two is the upper bound.
+    // The exponent of the number counts whole octaves. A power of two is the upper bound of an octave.
     let bits = ms.to_bits();
     let octave = (bits >> 52) as usize - 1023;
     let rest = f64::from_bits(bits & ((1 << 52) - 1) | 1023 << 52);

@@ -113,9 +113,8 @@ impl Tries {
         Tries { tries: Vec::with_capacity(n), free: Vec::with_capacity(n), swept_at: 0 }
     }
 
-    /// A request with a prompt of so many tokens goes to the peer that was taken, at `now` (µs); 0 tokens are those of a
-    /// request for something that is not generated, which teaches nothing. None if there is no room, or if the peer has no
-    /// slot.
+    /// A request with a prompt of `prompt` tokens goes to the peer that was taken, at `now` (µs). A prompt of 0 tokens asks for
+    /// something that is not generated, and teaches nothing. None if there is no room, or if the peer has no slot.
     pub fn begin(&mut self, at: Ledger, taken: &Taken, prompt: u32, now: u64) -> Option<Id> {
         let Taken { slot, others, trial, .. } = *taken;
         let slot = slot?;

@@ -121,7 +121,7 @@ impl Try {
         }
     }
 
-    /// Teaches the time per token of so many steps in `us` µs.
+    /// Teaches the time per token of `steps` steps in `us` µs.
     fn teach_tpot(&self, slot: &Slot, us: f64, steps: f64) {
         let blocked = self.blocked as f64;
         let per_token = (us - blocked) / steps;

@@ -35,7 +35,7 @@ impl Zone {
 /// When tries end, where that does not matter.
 const NOW: u64 = 1_200_000;
 
-/// A peer that was taken, by its slot, with so many requests of others.
+/// The peer of a slot as it was taken, with `others` requests of others there.
 fn to(slot: u32, others: f64) -> Taken {
     Taken { place: 0, slot: Some(slot), others, score: None, reason: Reason::Score, trial: false }
 }
