@@ -86,7 +86,7 @@ unsafe fn read_file(buffer: &ngx_buf_t, feed: &mut impl FnMut(&[u8]) -> bool) ->
     let mut at = buffer.file_pos;
     while at < buffer.file_last {
         let wanted = usize::try_from(buffer.file_last - at).map_or(CHUNK, |left| left.min(CHUNK));
-        // SAFETY: the chunk has room for so many bytes.
+        // SAFETY: the chunk has room for `wanted` bytes.
         let got = unsafe { libc::pread(file.fd, chunk.as_mut_ptr().cast(), wanted, at) };
         let Some(bytes) = usize::try_from(got).ok().filter(|got| *got > 0).and_then(|got| chunk.get(..got))
         else {

@@ -142,7 +142,7 @@ fn node(address: SocketAddr, speed: Speed) -> Node {
     node
 }
 
-/// Asks nginx for so many completions, so many at a time, and counts the good ones.
+/// Asks nginx for completions, one for each client at a time, and counts the good ones.
 pub fn complete_all(nginx: SocketAddr, path: &str, requests: usize, clients: usize) -> usize {
     let (sent, good) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let client = || {

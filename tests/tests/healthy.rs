@@ -60,7 +60,7 @@ fn equal_engines_have_equal_shares() {
     assert!(shares.iter().flatten().all(|share| (0.05..=0.15).contains(share)), "{shares:?}");
 }
 
-/// A stream that pauses, at each of so many nodes.
+/// A stream that pauses, at each of `n` nodes.
 fn pausing(nginx: &Nginx, n: usize, pause: Duration) -> Vec<Stream> {
     let path = format!("/v1/completions?tokens=10&pause={}", pause.as_millis());
     let mut streams: Vec<Stream> = Vec::new();

@@ -92,7 +92,7 @@ fn start(engines: &[Scripted], first: &str, more: &str) -> Nginx {
     .start()
 }
 
-/// Sends so many requests, of so many clients.
+/// Sends requests by several clients at a time.
 fn ask(nginx: &Nginx, clients: usize, each: usize) {
     thread::scope(|scope| {
         for _ in 0..clients {

@@ -51,7 +51,7 @@ pub(crate) struct Inputs(Vec<Input>);
 pub(crate) struct Input {
     jobs: Sender<Job>,
     event: Arc<Event>,
-    /// Jobs were handed over of which the thread does not know yet.
+    /// Jobs were handed over, and the thread does not know of them yet.
     pending: bool,
 }
 

@@ -30,7 +30,7 @@ pub enum Failure {
     Resets,
     /// It takes the request and sends nothing.
     NeverAnswers,
-    /// It answers with this status, so many ms later.
+    /// It answers with this status after this time in ms.
     Refuses(u16, u64),
     /// It answers at once with 200 and this JSON, which is an error.
     ErrorObject(&'static str),

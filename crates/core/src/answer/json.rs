@@ -74,7 +74,7 @@ enum Escape {
 pub(super) enum Read {
     /// The piece is over.
     More,
-    /// A document ended; so many bytes of the piece are left.
+    /// A document ended; these bytes of the piece are left.
     Ended(usize),
     /// This is no JSON object or array.
     Broken,

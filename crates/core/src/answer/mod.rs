@@ -80,13 +80,13 @@ struct Seen {
     error: bool,
     /// Parts of the answer that were generated, or of which that is not known.
     signs: u32,
-    /// When the first and the last generated text came, in µs; 0 while there is none.
+    /// When the first and the last generated text came, in µs, 0 before.
     first_at: u64,
     last_at: u64,
 }
 
 impl Answer {
-    /// Becomes another answer, of which nothing has come.
+    /// Becomes another answer. Nothing of it has come yet.
     pub fn begin_anew(&mut self) {
         self.frames.begin_anew();
         self.seen = Seen::default();
@@ -148,12 +148,12 @@ impl Answer {
         self.seen.error
     }
 
-    /// When the first generated text came (µs), None while there is none.
+    /// When the first generated text came (µs), None before.
     pub fn first_at(&self) -> Option<u64> {
         (self.seen.first_at > 0).then_some(self.seen.first_at)
     }
 
-    /// When the last generated text came (µs); 0 while there is none.
+    /// When the last generated text came (µs), 0 before.
     pub fn last_at(&self) -> u64 {
         self.seen.last_at
     }

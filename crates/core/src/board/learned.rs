@@ -18,6 +18,9 @@ const ALPHA: f64 = 0.03;
 /// After this time in ms without a byte from an idle peer, what the peer taught is old: the machine may have been busy then.
 const OLD_MS: u64 = 2_000;
 
+/// Streams of a peer pause for unusually long after as many of its usual gaps.
+const GAPS: f64 = 20.0;
+
 /// Averages that there are.
 const AVERAGES: usize = 6;
 
@@ -67,6 +70,11 @@ impl<'a> Learned<'a> {
     /// Time in ms from one byte of any answer to the next, while answers are coming.
     pub fn gap(&self) -> Average<'a> {
         self.average(word::GAP)
+    }
+
+    /// From which time on in ms a pause of its streams is unusual; 0 while nothing is known of its gaps.
+    pub fn unusual_pause_ms(&self) -> f64 {
+        GAPS * self.gap().get().unwrap_or(0.0)
     }
 
     /// In how many pieces answers come: 1 for an answer in one piece, 2 for a stream.

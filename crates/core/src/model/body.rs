@@ -17,7 +17,7 @@ pub enum Body {
 }
 
 impl Body {
-    /// A reader of a body with this Content-Type, empty if there is none.
+    /// A reader of a body with this Content-Type, empty for a body without one.
     pub fn of(content_type: &[u8]) -> Body {
         Form::of(content_type).map_or_else(|| Body::Json(Scanner::new()), Body::Form)
     }

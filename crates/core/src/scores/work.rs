@@ -8,9 +8,6 @@ use crate::board::{Average, Board, InFlight, Learned, Slot};
 /// each request.
 const SPEEDS_MS: u64 = 20;
 
-/// A peer whose answers were coming is silent after as many of its usual gaps.
-const GAPS: f64 = 20.0;
-
 /// A silent peer's streams count for up to as many requests more each.
 const MOST_FOR_SILENCE: f64 = 3.0;
 
@@ -116,11 +113,11 @@ fn speed(learned: &Learned) -> Speed {
 
 /// How many requests more each stream of a peer counts for since the peer has been silent: 1 for each time as long as the bound,
 /// up to [`MOST_FOR_SILENCE`]. Any sign of life ends the silence: a byte of any answer, or metrics that are fresh and have changed. The bound
-/// in ms holds for peers whose gaps are short; others may be silent for [`GAPS`] gaps.
+/// in ms holds for peers whose gaps are short; others may be silent until [the pause is unusual](crate::board::Learned::unusual_pause_ms).
 fn overdue(slot: &Slot, fresh: bool, bound: f64, now: u64) -> f64 {
     let learned = slot.learned();
     let changed_at = if fresh { slot.changed_at() } else { 0 };
     let silence = now.saturating_sub(learned.heard_at().max(changed_at)) as f64;
-    let bound = bound.max(GAPS * learned.gap().get().unwrap_or(0.0));
+    let bound = bound.max(learned.unusual_pause_ms());
     if silence > bound { (silence / bound).min(MOST_FOR_SILENCE) } else { 0.0 }
 }

@@ -54,7 +54,7 @@ pub struct Config {
     pub bypass: bool,
     /// From the start of one poll to the next in ms; null by `tblb_metrics off`.
     pub interval_ms: Option<u64>,
-    /// The age in ms above which a sample counts no more; null where there is none.
+    /// The age in ms above which a sample counts no more; null if samples count for ever.
     pub stale_ms: Option<u64>,
 }
 

@@ -9,9 +9,6 @@ const HASTE_US: u64 = 500_000;
 /// A client had reason to give up when it waited for as many times what requests usually wait there for their first token.
 const OVERDUE: f64 = 2.0;
 
-/// A client had reason to give up a stream that paused for as many of the peer's usual gaps.
-const GAPS: f64 = 20.0;
-
 /// A stream shows that its peer is well when its text has kept coming for this time, in µs: an engine that hangs may have sent
 /// a few tokens.
 const KEEPS_COMING_US: u64 = 1_000_000;
@@ -70,9 +67,9 @@ impl Try {
             // What the client did not take was not read either.
             Some(_) if self.blocked_since > 0 => false,
             Some(_) => {
-                let usual = learned.gap().get().unwrap_or(0.0) * 1000.0 * GAPS;
+                let unusual = learned.unusual_pause_ms() * 1000.0;
                 let pause = now.saturating_sub(self.answer.last_at());
-                pause >= HASTE_US && pause as f64 >= usual
+                pause >= HASTE_US && pause as f64 >= unusual
             }
             None => {
                 let waited = now.saturating_sub(self.picked_at);
